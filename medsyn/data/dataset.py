@@ -1,0 +1,165 @@
+"""Reading a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from medsyn.data.schema import CLASS_TASK, SCHEMA_VERSION, SPLITS, Split
+from medsyn.errors import DataError
+from medsyn.workspace import DATASET, read_json
+
+
+class Dataset:
+    """A committed dataset, or the part of it that its user may see.
+
+    Open it with `Dataset.open`. Images are addressed by their number ``image`` (0..N-1 over the whole dataset).
+
+    Attributes:
+        path: The folder.
+        meta: Content of dataset.json.
+        table: One row a visible image, indexed by ``image``: the columns of index.parquet, plus ``split``, ``unit``,
+            ``fold`` and ``label`` (class name or None).
+    """
+
+    def __init__(self, path: Path, meta: dict[str, Any], splits: Sequence[Split]) -> None:
+        self.path, self.meta, self.visible = path, meta, tuple(splits)
+
+    @classmethod
+    def open(cls, path: str | Path, splits: Sequence[Split] = SPLITS) -> Dataset:
+        """Open a dataset.
+
+        Args:
+            path: Its folder.
+            splits: What may be seen; images of other splits cannot be reached through this object. A generator is
+                given ``("train", "tune")``.
+
+        Raises:
+            DataError: Not a dataset, or one of a newer schema.
+        """
+        path = Path(path)
+        meta = read_json(path / DATASET.main_file)
+        if meta.get("schema") != SCHEMA_VERSION:
+            raise DataError(
+                f"has schema {meta.get('schema')!r}, this medsyn reads {SCHEMA_VERSION}",
+                where=path / DATASET.main_file,
+                mend="Ingest the scans again.",
+            )
+        return cls(path, meta, splits)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a class index is a place in this list."""
+        return list(self.meta["classes"])
+
+    @property
+    def modality(self) -> str:
+        return str(self.meta["modality"])
+
+    @property
+    def digest(self) -> str:
+        """Content digest: the same for the same images, labels and splits, however they are sharded."""
+        return str(self.meta["content_digest"])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)``."""
+        _, c, h, w = self.meta["shape"]
+        return c, h, w
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        index = pq.read_table(self.path / "index.parquet").to_pandas()
+        split = pq.read_table(self.path / "splits.parquet", columns=["image", "unit", "split", "fold"]).to_pandas()
+        target = pq.read_table(self.path / "targets.parquet", filters=[("task", "==", CLASS_TASK)]).to_pandas()
+        known = target[target["state"] == "known"].set_index("image")["value"]
+        table = index.merge(split, on="image", validate="one_to_one").set_index("image").sort_index()
+        table["label"] = known.reindex(table.index).astype(object).where(lambda s: s.notna(), None)
+        return table[table["split"].isin(self.visible)]
+
+    @cached_property
+    def _shards(self) -> list[np.ndarray]:
+        return [np.load(self.path / shard["file"], mmap_mode="r") for shard in self.meta["shards"]]
+
+    def rows(self, *splits: Split, labelled: bool = True) -> np.ndarray:
+        """Numbers of the images of some splits, ascending, int64 ``[n]``; all visible splits when none is named.
+
+        Raises:
+            PermissionError: A split that this object may not see.
+        """
+        hidden = set(splits) - set(self.visible)
+        if hidden:
+            raise PermissionError(f"split {sorted(hidden)} is not visible here, only {self.visible}")
+        table = self.table[self.table["split"].isin(splits or self.visible)]
+        if labelled:
+            table = table[table["label"].notna()]
+        return table.index.to_numpy(np.int64)
+
+    def labels(self, rows: np.ndarray) -> np.ndarray:
+        """Class indices of labelled images, int64 ``[n]``."""
+        place = {name: i for i, name in enumerate(self.classes)}
+        return self.table.loc[rows, "label"].map(place).to_numpy(np.int64)
+
+    def subjects(self, rows: np.ndarray) -> np.ndarray:
+        """Split units (subjects, widened by shared images) of images, str ``[n]``."""
+        return self.table.loc[rows, "unit"].to_numpy(str)
+
+    def stored(self, rows: np.ndarray) -> np.ndarray:
+        """Stored pixels, ``[n, C, H, W]`` in the dataset's dtype."""
+        place = self.table.loc[rows, ["shard", "row"]].to_numpy()
+        out = np.empty((len(rows), *self.image_shape), self.meta["dtype"])
+        for shard in np.unique(place[:, 0]):
+            here = place[:, 0] == shard
+            out[here] = self._shards[shard][place[here, 1]]
+        return out
+
+    def images(self, rows: np.ndarray, window: tuple[float, float] | None = None) -> np.ndarray:
+        """Images as they are shown: float32 ``[n, C, H, W]`` in [0, 1], 0 black.
+
+        Args:
+            rows: Image numbers.
+            window: Centre and width in the unit of the values (HU for CT), instead of each image's own display range.
+        """
+        columns = self.table.loc[rows, ["slope", "intercept", "display_low", "display_high", "inverted"]]
+        slope, intercept, low, high, inverted = (
+            columns[c].to_numpy(np.float64)[:, None, None, None] for c in columns.columns
+        )
+        if window is not None:
+            low, high = window[0] - window[1] / 2, window[0] + window[1] / 2
+        return display(self.stored(rows), slope, intercept, low, high, inverted)
+
+    def verify(self) -> None:
+        """Check the digest of every shard.
+
+        Raises:
+            DataError: A shard is not what was committed.
+        """
+        for shard in self.meta["shards"]:
+            file = self.path / shard["file"]
+            if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != shard["sha256"]:
+                raise DataError("is damaged or missing", where=file, mend="Ingest the scans again.")
+
+
+def display(
+    stored: np.ndarray,
+    slope: np.ndarray | float,
+    intercept: np.ndarray | float,
+    low: np.ndarray | float,
+    high: np.ndarray | float,
+    inverted: np.ndarray | bool,
+) -> np.ndarray:
+    """Stored pixels to shown grey values: rescale, clip to the display range, invert (DICOM PS3.3 C.11.2, C.7.6.3.1.2).
+
+    Returns:
+        float32 in [0, 1], 0 black, of the shape of ``stored``.
+    """
+    value = stored.astype(np.float64) * slope + intercept
+    shown = np.clip((value - low) / (np.asarray(high) - low), 0, 1)
+    return np.where(np.asarray(inverted, bool), 1 - shown, shown).astype(np.float32)

@@ -1,0 +1,63 @@
+"""Errors a user can mend: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line (documented in docs/reference.md)."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    DATA = 3
+    MISSING = 4
+    ENVIRONMENT = 5
+    INTERRUPTED = 130
+
+
+class MedsynError(Exception):
+    """A problem that the user can mend, told in one line.
+
+    Args:
+        what: What is wrong.
+        where: The file, field or option it is about; may be empty.
+        mend: What to do about it; may be empty.
+    """
+
+    exit_code: ExitCode = ExitCode.BUG
+
+    def __init__(self, what: str, *, where: object = "", mend: str = "") -> None:
+        self.what, self.where, self.mend = what, str(where), mend
+        super().__init__(self.line())
+
+    def line(self) -> str:
+        """The whole message as one line: ``where: what. mend``."""
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        text = f"{head.rstrip('.')}. {self.mend}" if self.mend else head
+        return " ".join(text.split())
+
+
+class UsageError(MedsynError):
+    """A wrong option, configuration key or value."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DataError(MedsynError):
+    """Input that cannot be used as it is."""
+
+    exit_code = ExitCode.DATA
+
+
+class MissingError(MedsynError):
+    """Something an earlier stage has to make first."""
+
+    exit_code = ExitCode.MISSING
+
+
+class EnvironmentFault(MedsynError):
+    """The machine refuses: disk full, no permission, a folder in use."""
+
+    exit_code = ExitCode.ENVIRONMENT

@@ -1,0 +1,58 @@
+"""How a stage tells how far it is, without knowing who listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Task(Protocol):
+    """One piece of work under way."""
+
+    def update(self, done: float, note: str = "") -> None:
+        """Set how many of the total are done, with a short note (losses, a name) beside it."""
+
+
+class Progress(Protocol):
+    """What a stage calls; the command line draws bars, a notebook may pass its own."""
+
+    def task(self, label: str, total: float) -> "_TaskContext":
+        """Open a task of ``total`` units; use as a context manager that yields a `Task`."""
+
+    def say(self, text: str) -> None:
+        """Tell one line: which input was chosen, a warning, a plan."""
+
+
+class _TaskContext(Protocol):
+    def __enter__(self) -> Task: ...
+    def __exit__(self, *exc: object) -> bool | None: ...
+
+
+class _SilentTask:
+    def update(self, done: float, note: str = "") -> None:
+        pass
+
+
+class Silent:
+    """The default listener: nobody."""
+
+    @contextmanager
+    def task(self, label: str, total: float) -> Iterator[Task]:
+        yield _SilentTask()
+
+    def say(self, text: str) -> None:
+        pass
+
+
+SILENT: Progress = Silent()
+
+
+def track(progress: Progress, label: str, items: Iterable[T], total: int) -> Iterator[T]:
+    """Yield ``items`` while telling ``progress`` how many are done."""
+    with progress.task(label, total) as task:
+        for done, item in enumerate(items, 1):
+            yield item
+            task.update(done)

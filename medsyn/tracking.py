@@ -1,0 +1,167 @@
+"""Runs, metrics and lineage in MLflow; the only module that imports it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medsyn import __version__
+from medsyn.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000  # metrics in one MLflow request at most
+
+
+class Run:
+    """One MLflow run. A failure of tracking is told once and never ends a stage."""
+
+    def __init__(self, client: MlflowClient | None, experiment: str, run_id: str | None) -> None:
+        self._client, self._experiment, self.id = client, experiment, run_id
+        self._failed = client is None
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log parameters; nested values become dotted keys."""
+        from mlflow.entities import Param
+
+        flat = {k: str(v)[:500] for k, v in _flatten(values).items()}
+        items = [Param(k, v) for k, v in flat.items()]
+        for start in range(0, len(items), 100):
+            self._try(lambda c, i=start: c.log_batch(self.id, params=items[i : i + 100]))
+
+    def metrics(self, rows: Sequence[Mapping[str, float]], step_key: str = "step") -> None:
+        """Log many metrics in few requests.
+
+        Args:
+            rows: Each a mapping of metric names to finite numbers; ``step_key``, where present, is the step (images
+                shown, for training).
+        """
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        items = [
+            Metric(name, float(value), now, int(row.get(step_key, 0)))
+            for row in rows
+            for name, value in row.items()
+            if name != step_key
+        ]
+        for start in range(0, len(items), BATCH):
+            self._try(lambda c, i=start: c.log_batch(self.id, metrics=items[i : i + BATCH]))
+
+    def tags(self, values: Mapping[str, Any]) -> None:
+        from mlflow.entities import RunTag
+
+        self._try(lambda c: c.log_batch(self.id, tags=[RunTag(k, str(v)) for k, v in values.items()]))
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Log one file. Never pass real patient images."""
+        self._try(lambda c: c.log_artifact(self.id, str(path), folder))
+
+    @contextmanager
+    def child(self, name: str, tags: Mapping[str, Any] | None = None) -> Iterator[Run]:
+        """A nested run, for one arm and seed."""
+        with _run(self._client, self._experiment, name, {"mlflow.parentRunId": self.id, **(tags or {})}) as run:
+            yield run
+
+    def _try(self, action: Any) -> Any:
+        if self._failed:
+            return None
+        try:
+            return action(self._client)
+        except Exception as error:
+            self._failed = True
+            _tell(error)
+            return None
+
+
+@contextmanager
+def start(workspace: Workspace, stage: str, modality: str, tags: Mapping[str, Any] | None = None) -> Iterator[Run]:
+    """Open the run of one stage, in experiment ``medsyn``.
+
+    The store is SQLite in the workspace, or whatever ``MLFLOW_TRACKING_URI`` says. The run is marked failed or killed
+    when the block ends with an exception.
+
+    Args:
+        workspace: Where the default store lies.
+        stage: ``ingest``, ``train-gan``, ``augment`` or ``evaluate``.
+        modality: Preset name.
+        tags: More tags; lineage goes in ``medsyn.parent_run`` (run id of the predecessor).
+    """
+    client, experiment = _connect(workspace)
+    base = {"medsyn.stage": stage, "medsyn.modality": modality, "medsyn.version": __version__}
+    with _run(client, experiment, f"{stage} {modality}", {**base, **(tags or {})}) as run:
+        yield run
+
+
+def uri(workspace: Workspace) -> str:
+    """The tracking URI in force."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.path / 'mlflow.db'}"
+
+
+def ui_command(workspace: Workspace) -> str:
+    """The command that opens the MLflow UI on this workspace's runs."""
+    return f'mlflow ui --backend-store-uri "{uri(workspace)}"'
+
+
+def _connect(workspace: Workspace) -> tuple[MlflowClient | None, str]:
+    # Telemetry off unless the user says otherwise: hospital networks.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    warnings.filterwarnings("ignore", module=r"mlflow.*")
+    for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri(workspace))
+        found = client.get_experiment_by_name("medsyn")
+        if found is not None:
+            return client, found.experiment_id
+        # The default artifact root is relative to the working directory; pin it beside the database.
+        local = "MLFLOW_TRACKING_URI" not in os.environ
+        location = (workspace.path / "mlartifacts").as_uri() if local else None
+        return client, client.create_experiment("medsyn", artifact_location=location)
+    except Exception as error:
+        _tell(error)
+        return None, ""
+
+
+@contextmanager
+def _run(client: MlflowClient | None, experiment: str, name: str, tags: Mapping[str, Any]) -> Iterator[Run]:
+    run = Run(client, experiment, None)
+    created = run._try(
+        lambda c: c.create_run(experiment, run_name=name, tags={k: str(v) for k, v in tags.items() if v is not None})
+    )
+    run.id = created.info.run_id if created else None
+    try:
+        yield run
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        run._try(lambda c: c.set_terminated(run.id, status))
+        raise
+    run._try(lambda c: c.set_terminated(run.id))
+
+
+def _tell(error: Exception) -> None:
+    first = (str(error).splitlines() or [""])[0]
+    log.warning("MLflow does not answer (%s: %.200s); going on without tracking", type(error).__name__, first)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
