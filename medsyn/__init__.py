@@ -1,3 +1,39 @@
-"""medsyn: labelled synthetic scans from few real ones, and the truth about whether they help."""
+"""medsyn: labelled synthetic scans from few real ones, and the truth about whether they help.
+
+>>> import medsyn
+>>> medsyn.ingest("scans", labels="labels.csv", modality="xray")
+>>> medsyn.train_gan(budget="10m")
+>>> medsyn.augment(5000)
+>>> medsyn.evaluate().report.verdict.sentence
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Dataset", "MedsynError", "SyntheticSet", "Workspace", "augment", "evaluate", "ingest", "train_gan"]
+
+if TYPE_CHECKING:
+    from medsyn.api import augment, evaluate, ingest, train_gan
+    from medsyn.data import Dataset
+    from medsyn.errors import MedsynError
+    from medsyn.synthetic import SyntheticSet
+    from medsyn.workspace import Workspace
+
+_WHERE = {
+    "Dataset": "medsyn.data",
+    "MedsynError": "medsyn.errors",
+    "SyntheticSet": "medsyn.synthetic",
+    "Workspace": "medsyn.workspace",
+    "train_gan": "medsyn.api",
+}
+_CALLABLE_PACKAGES = ("ingest", "augment", "evaluate")
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: ``import medsyn`` and ``medsyn --help`` must not pay for torch."""
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    if name in _CALLABLE_PACKAGES:
+        return import_module(f"medsyn.{name}")
+    raise AttributeError(f"module 'medsyn' has no attribute '{name}'")

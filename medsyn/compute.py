@@ -74,7 +74,9 @@ def executor(workers: int | None = None) -> Iterator[Executor]:
     """
     previous = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
-    pool = ProcessPoolExecutor(workers or cores(), mp_context=get_context("spawn"), initializer=_leave_interrupts_to_parent)
+    pool = ProcessPoolExecutor(
+        workers or cores(), mp_context=get_context("spawn"), initializer=_leave_interrupts_to_parent
+    )
     try:
         yield pool
     except BaseException:

@@ -168,7 +168,9 @@ def load_preset(modality: str, path: Path | None = None) -> Preset:
         UsageError: Unknown modality, unreadable file, unknown or wrong key.
     """
     if path is None and modality not in MODALITIES:
-        raise UsageError(f"unknown modality '{modality}'", where="--modality", mend=f"Use one of {', '.join(MODALITIES)}.")
+        raise UsageError(
+            f"unknown modality '{modality}'", where="--modality", mend=f"Use one of {', '.join(MODALITIES)}."
+        )
     file = path or shipped("configs") / f"{modality}.yaml"
     return validate(Preset, _read_yaml(file), where=str(file))
 

@@ -19,7 +19,7 @@ class Task(Protocol):
 class Progress(Protocol):
     """What a stage calls; the command line draws bars, a notebook may pass its own."""
 
-    def task(self, label: str, total: float) -> "_TaskContext":
+    def task(self, label: str, total: float) -> _TaskContext:
         """Open a task of ``total`` units; use as a context manager that yields a `Task`."""
 
     def say(self, text: str) -> None:

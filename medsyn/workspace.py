@@ -111,7 +111,9 @@ class Workspace:
     def all(self, kind: Kind, modality: str | None = None) -> list[Path]:
         """Complete results of one kind, oldest first, of one modality or of all."""
         folder = self.path / kind.folder
-        found = [p for p in folder.iterdir() if _number(p) and (p / kind.main_file).is_file()] if folder.is_dir() else []
+        found = (
+            [p for p in folder.iterdir() if _number(p) and (p / kind.main_file).is_file()] if folder.is_dir() else []
+        )
         found.sort(key=_number)
         if modality is not None:
             found = [p for p in found if read_json(p / kind.main_file).get("modality") == modality]
@@ -288,6 +290,13 @@ def disk_errors(where: Path) -> Iterator[None]:
             raise
         what, mend = _DISK[code]
         raise EnvironmentFault(what, where=error.filename or where, mend=mend) from error
+
+
+def free_bytes(path: Path) -> int:
+    """Free space on the disk that holds ``path``, or that will hold it once it is made."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
 
 
 def _lock_of(partial: Path) -> Path:

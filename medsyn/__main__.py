@@ -1,0 +1,5 @@
+"""``python -m medsyn``."""
+
+from medsyn.cli import main
+
+main()

@@ -1,0 +1,74 @@
+"""The four stages as plain functions, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from medsyn import stages
+from medsyn.config import STAGES, validate
+from medsyn.progress import SILENT, Progress
+from medsyn.workspace import Workspace
+
+if TYPE_CHECKING:
+    from medsyn.augment.stage import AugmentResult
+    from medsyn.evaluate.stage import EvaluateResult
+    from medsyn.gan.stage import TrainResult
+    from medsyn.ingest.stage import IngestResult
+
+
+def ingest(
+    *paths: str | Path, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any
+) -> IngestResult:
+    """Turn scans into a labelled dataset; without ``paths``, the built-in sample.
+
+    Args:
+        paths: Files and folders with DICOM, NIfTI, PNG, JPEG, TIFF or MedMNIST-layout npz.
+        workspace: Folder; default: ``MEDSYN_WORKSPACE``, else ``./medsyn-workspace``.
+        progress: Listener.
+        options: Fields of `medsyn.config.IngestOptions`, such as ``labels="labels.csv"``.
+
+    Raises:
+        MedsynError: With what is wrong, where, and how to mend it.
+    """
+    return _run("ingest", {"paths": [str(p) for p in paths], **options}, workspace, progress)
+
+
+def train_gan(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> TrainResult:
+    """Train a class-conditional generator on the newest dataset; options as in `medsyn.config.TrainOptions`."""
+    return _run("train-gan", options, workspace, progress)
+
+
+def augment(
+    n: int = 1000, *, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any
+) -> AugmentResult:
+    """Generate ``n`` labelled synthetic images; options as in `medsyn.config.AugmentOptions`."""
+    return _run("augment", {"n": n, **options}, workspace, progress)
+
+
+def evaluate(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> EvaluateResult:
+    """Judge the newest synthetic set; options as in `medsyn.config.EvaluateOptions`."""
+    return _run("evaluate", options, workspace, progress)
+
+
+def _run(stage: str, options: dict[str, Any], workspace: str | Path | None, progress: Progress) -> Any:
+    checked = validate(STAGES[stage], options, where=f"medsyn.{stage.replace('-', '_')}")
+    return stages.run(stage, checked, Workspace(workspace), progress)
+
+
+def make_callable(package: str, function: Callable[..., Any]) -> None:
+    """Let a stage's package be called as its function.
+
+    ``medsyn.ingest`` is both the package with the stage in it and what a notebook calls: importing the package would
+    otherwise hide the function of the same name.
+    """
+
+    class Stage(ModuleType):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+    Stage.__call__.__doc__ = function.__doc__
+    sys.modules[package].__class__ = Stage

@@ -1,0 +1,1 @@
+"""Labelled synthetic cases from a checkpoint."""

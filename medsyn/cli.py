@@ -1,0 +1,227 @@
+"""The command line: each command parses, calls one stage and prints its result."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medsyn import __version__, terminal
+from medsyn.config import STAGES, load_pipeline, validate
+from medsyn.errors import ExitCode, MedsynError
+from medsyn.workspace import Workspace
+
+log = logging.getLogger("medsyn")
+app = typer.Typer(
+    name="medsyn",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    help="Synthetic medical scans from few real ones, and the truth about whether they help.",
+    epilog="Example: [bold]medsyn demo[/]  (no data needed)",
+)
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", envvar="MEDSYN_WORKSPACE", help="Folder for everything medsyn makes."),
+]
+ModalityOption = Annotated[str | None, typer.Option(help="xray, mri, ct or ultrasound.")]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+ThreadsOption = Annotated[int | None, typer.Option(help="Threads of torch; default: the cores.")]
+
+
+@app.command(epilog="Example: [bold]medsyn ingest scans/ --labels labels.csv --modality xray[/]")
+def ingest(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files and folders; none: the built-in sample.")] = None,
+    labels: Annotated[str | None, typer.Option(help="CSV with one row an image.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Its column with the class.")] = None,
+    file_column: Annotated[str | None, typer.Option(help="Its column with the file name.")] = None,
+    subject_column: Annotated[str | None, typer.Option(help="Its column with the patient.")] = None,
+    modality: ModalityOption = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset; default: the modality.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the stored images in pixels.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; default: the cores.")] = None,
+    seed: SeedOption = None,
+    sample_subjects: Annotated[int | None, typer.Option(help="Simulated patients of the built-in sample.")] = None,
+    show_paths: Annotated[bool | None, typer.Option("--show-paths", help="Name files in messages.")] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Turn scans (DICOM, NIfTI, images, npz) into a labelled dataset, split by patient."""
+    _stage("ingest", locals())
+
+
+@app.command("train-gan", epilog="Example: [bold]medsyn train-gan --modality xray --budget 10m[/]")
+def train_gan(
+    modality: ModalityOption = None,
+    dataset: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time or images shown: 90s, 10m, 2h, 50kimg.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="latent-r3gan.")] = None,
+    resume: Annotated[bool | None, typer.Option("--resume", help="Go on with the newest unfinished training.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Train a class-conditional generator on the training split."""
+    _stage("train-gan", locals())
+
+
+@app.command(epilog="Example: [bold]medsyn augment --n 5000 --balance equal[/]")
+def augment(
+    n: Annotated[int | None, typer.Option("--n", "-n", help="Images in all.")] = None,
+    modality: ModalityOption = None,
+    generator: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
+    balance: Annotated[str | None, typer.Option(help="match, equal or minority.")] = None,
+    formats: Annotated[list[str] | None, typer.Option("--format", help="png, npz; may be repeated.")] = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Generate labelled synthetic cases."""
+    _stage("augment", locals())
+
+
+@app.command(epilog="Example: [bold]medsyn evaluate --modality xray --seeds 5[/]")
+def evaluate(
+    modality: ModalityOption = None,
+    dataset: Annotated[str | None, typer.Option(help="Folder or name; default: the generator's own.")] = None,
+    synthetic: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
+    ratios: Annotated[list[float] | None, typer.Option("--ratio", help="Synthetic per real image; repeatable.")] = None,
+    classifiers: Annotated[list[str] | None, typer.Option("--classifier", help="cnn, probe; may be repeated.")] = None,
+    primary: Annotated[str | None, typer.Option(help="The classifier that the verdict is about.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Repetitions of every arm.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps of every arm.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    bootstrap: Annotated[int | None, typer.Option(help="Bootstrap draws of test subjects.")] = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Tell whether the synthetic cases help a classifier, by how much, and whether they copy patients."""
+    _stage("evaluate", locals())
+
+
+@app.command(epilog="Example: [bold]medsyn run pipelines/chest_xray.yaml[/]")
+def run(
+    pipeline: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped one: demo, chest_xray.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Run a whole pipeline: stages in order, each with its options."""
+    _pipeline(pipeline, workspace)
+
+
+@app.command(epilog="Example: [bold]medsyn demo --workspace /tmp/try[/]")
+def demo(workspace: WorkspaceOption = None) -> None:
+    """Run everything on the built-in sample of simulated chest films; takes some minutes."""
+    _pipeline("demo", workspace)
+
+
+@app.command(epilog="Example: [bold]medsyn doctor[/]")
+def doctor(workspace: WorkspaceOption = None) -> None:
+    """Print versions, device, MLflow store, free disk, and what is missing for what."""
+    from medsyn import doctor as examination
+
+    with _guard():
+        healthy = examination.show(Workspace(workspace))
+    raise typer.Exit(ExitCode.OK if healthy else ExitCode.ENVIRONMENT)
+
+
+def _version(value: bool) -> None:
+    if value:
+        terminal.out.print(f"medsyn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _stage(name: str, arguments: dict[str, Any]) -> None:
+    with _guard():
+        workspace = _open(arguments.pop("workspace"))
+        given = {key: value for key, value in arguments.items() if value not in (None, [])}
+        options = validate(STAGES[name], given, where=f"medsyn {name}")
+        _run_stage(name, options, workspace)
+
+
+def _pipeline(path: str, folder: Path | None) -> None:
+    from medsyn import tracking
+
+    with _guard():
+        stages = load_pipeline(path)
+        workspace = _open(folder)
+        for number, (name, options) in enumerate(stages, 1):
+            terminal.heading(f"{number}/{len(stages)} {name}")
+            _run_stage(name, options, workspace, hint=False)
+        terminal.ui_hint(tracking.ui_command(workspace))
+
+
+def _run_stage(name: str, options: Any, workspace: Workspace, hint: bool = True) -> None:
+    from medsyn import stages
+
+    log.info("%s started", name)
+    result = stages.run(name, options, workspace, terminal.Terminal())
+    log.info("%s finished: %s", name, result.path.name)
+    terminal.show(name, result, hint)
+
+
+def _open(folder: Path | None) -> Workspace:
+    workspace = Workspace(folder)
+    log.setLevel(logging.INFO)
+    log.addHandler(terminal.LogFile(workspace.logs))
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING)
+    console.setFormatter(logging.Formatter("  %(message)s"))
+    log.addHandler(console)
+    return workspace
+
+
+@contextmanager
+def _guard() -> Iterator[None]:
+    """Turn every end of a command into one clear line and a documented exit code."""
+    try:
+        yield
+    except MedsynError as error:
+        log.info("stopped: %s, exit code %d", type(error).__name__, error.exit_code)
+        terminal.fail(error.line())
+        code = error.exit_code
+    except KeyboardInterrupt:
+        log.info("interrupted")
+        terminal.fail("interrupted. What was complete is kept; run the command again (train-gan: with --resume).")
+        code = ExitCode.INTERRUPTED
+    except typer.Exit:
+        raise
+    except Exception as error:
+        # The message of a foreign exception may quote a header: the log gets the place only.
+        log.info("bug: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+        terminal.fail(f"unexpected {type(error).__name__}: {error}. This is a bug in medsyn; the log has the place.")
+        code = ExitCode.BUG
+    else:
+        return
+    raise typer.Exit(int(code))
+
+
+def _terminate(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app()

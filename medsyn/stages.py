@@ -1,0 +1,34 @@
+"""The four stages by name, each imported only when it runs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from medsyn.config import STAGES
+from medsyn.progress import SILENT, Progress
+from medsyn.workspace import Workspace
+
+MODULES = {
+    "ingest": "medsyn.ingest.stage",
+    "train-gan": "medsyn.gan.stage",
+    "augment": "medsyn.augment.stage",
+    "evaluate": "medsyn.evaluate.stage",
+}
+
+
+def run(name: str, options: Any, workspace: Workspace, progress: Progress = SILENT) -> Any:
+    """Run one stage.
+
+    Args:
+        name: A key of `medsyn.config.STAGES`.
+        options: That stage's options.
+        workspace: Where it reads and writes.
+        progress: Listener.
+
+    Returns:
+        The stage's own result type.
+    """
+    if not isinstance(options, STAGES[name]):
+        raise TypeError(f"stage '{name}' takes {STAGES[name].__name__}, not {type(options).__name__}")
+    return import_module(MODULES[name]).run(options, workspace, progress)

@@ -1,0 +1,144 @@
+"""What a user sees in the terminal: progress bars, what a stage made, errors."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from medsyn.progress import Task
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _BarTask:
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def update(self, done: float, note: str = "") -> None:
+        self._bars.update(self._task, completed=done, note=note)
+
+
+class Terminal:
+    """Progress on a terminal; plain lines, without bars, where the output is not one."""
+
+    @contextmanager
+    def task(self, label: str, total: float) -> Iterator[Task]:
+        columns = (
+            TextColumn("  {task.description:<12}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[dim]{task.fields[note]}"),
+        )
+        with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+            task = bars.add_task(label, total=total or 1, note="")
+            yield _BarTask(bars, task)
+            bars.update(task, completed=total or 1)
+
+    def say(self, text: str) -> None:
+        err.print(f"  {escape(text)}")
+
+
+class LogFile(logging.Handler):
+    """Appends to ``logs/medsyn.log`` of a workspace once that exists: a failed start must not make one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(logging.INFO)
+        self.file = folder / "medsyn.log"
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.file.parent.is_dir():
+            try:
+                with open(self.file, "a", encoding="utf-8") as file:
+                    file.write(self.format(record) + "\n")
+            except OSError:
+                self.handleError(record)
+
+
+def heading(stage: str) -> None:
+    err.print(f"[bold cyan]{escape(stage)}[/]")
+
+
+def show(stage: str, result: Any, hint: bool = True) -> None:
+    """Print what a stage made and, with ``hint``, which command comes next."""
+    {"ingest": _ingest, "train-gan": _train, "augment": _augment, "evaluate": _evaluate}[stage](result)
+    following = {"ingest": "medsyn train-gan", "train-gan": "medsyn augment", "augment": "medsyn evaluate"}.get(stage)
+    if following and hint:
+        out.print(f"[dim]Next: {following} --modality {result.modality}[/]")
+
+
+def _ingest(result: Any) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("class")
+    for split in ("train", "tune", "val", "test"):
+        table.add_column(split, justify="right")
+    for label, counts in result.images_per_class.items():
+        table.add_row(escape(label), *(str(counts.get(s, 0)) for s in ("train", "tune", "val", "test")))
+    outcomes = ", ".join(f"{n} {outcome}" for outcome, n in result.outcomes.items())
+    out.print(
+        f"[green]✓[/] dataset [bold]{escape(result.path.name)}[/]: {result.images} images of {result.subjects} subjects"
+    )
+    if result.images_per_class:
+        out.print(table)
+    out.print(f"[dim]inputs: {outcomes} (each one in {_path(result.ledger)})[/]")
+    for caveat in result.caveats:
+        warn(caveat)
+
+
+def _train(result: Any) -> None:
+    monitor = ", ".join(f"{k} {v:.3f}" for k, v in result.monitor.items() if isinstance(v, float))
+    out.print(
+        f"[green]✓[/] generator [bold]{escape(result.path.name)}[/]: {result.kimg:.1f} kimg in {result.seconds:.0f} s"
+        + (f" ({monitor} on tune)" if monitor else "")
+    )
+    out.print(f"[dim]samples: {_path(result.grid)}[/]")
+
+
+def _augment(result: Any) -> None:
+    counts = ", ".join(f"{c} {n}" for c, n in result.images_per_class.items())
+    out.print(f"[green]✓[/] synthetic set [bold]{escape(result.path.name)}[/]: {result.n} images ({escape(counts)})")
+    if result.rejected:
+        out.print("[dim]rejected: " + ", ".join(f"{n} {reason}" for reason, n in result.rejected.items()) + "[/]")
+    out.print(f"[dim]{_path(result.path)}, contact sheet: {_path(result.contact_sheet)}[/]")
+
+
+def _evaluate(result: Any) -> None:
+    verdict = result.report.verdict
+    colour = {"helps": "green", "hurts": "red"}.get(verdict.decision, "yellow")
+    out.print(f"[bold {colour}]Verdict: {verdict.decision}[/]")
+    out.print(escape(verdict.sentence))
+    for warning in verdict.warnings:
+        warn(warning)
+    out.print(f"Report: {_path(result.html)}")
+
+
+def warn(text: str) -> None:
+    out.print(f"[yellow]![/] {escape(text)}")
+
+
+def fail(text: str) -> None:
+    err.print(f"[bold red]Error:[/] {escape(text)}")
+
+
+def ui_hint(command: str) -> None:
+    out.print(f"Runs:   {escape(command)}")
+
+
+def _path(path: Path) -> str:
+    try:
+        short = path.relative_to(Path.cwd())
+    except ValueError:
+        short = path
+    return escape(shlex.quote(str(short)))
