@@ -1,0 +1,183 @@
+"""The synthetic set: what is in it, and that it is the same whenever it is made again."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import blobs, make_dataset
+from PIL import Image
+
+import medsyn
+from medsyn import generator
+from medsyn.augment.candidates import NearestTraining, unfit
+from medsyn.augment.stage import run, safe_name
+from medsyn.config import AugmentOptions
+from medsyn.errors import DataError, EnvironmentFault, MissingError
+from medsyn.progress import Silent
+from medsyn.synthetic import SyntheticSet
+from medsyn.workspace import GENERATOR, SYNTHETIC, Workspace
+
+SIDE = 16
+
+
+@pytest.fixture(autouse=True)
+def _one_tracking_store(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+
+
+def write_generator(workspace: Workspace, contrast: float = 0.3):
+    """A generator with random weights of a small dataset, as training would leave it."""
+    dataset = make_dataset(workspace, *blobs(80, side=SIDE))
+    config = {
+        "schema": 1,
+        "modality": "xray",
+        "name": "xray",
+        "classes": dataset.classes,
+        "image_shape": [1, SIDE, SIDE],
+        "network": {"kind": "latent", "coefficients": 9, "classes": 2, "width": 32, "depth": 2, "embedding": 4},
+        "first_stage": {"kind": "pca", "coefficients": 9},
+        "batch": 16,
+        "dataset": {"content_digest": dataset.digest},
+        "training": {"images_per_class": {"no_finding": 30, "pneumonia": 10}},
+    }
+    torch.manual_seed(0)
+    model = generator.Generator(config)
+    for tensor in (*model.network.parameters(), model.network.factor, model.network.mean):
+        torch.nn.init.normal_(tensor, std=0.3)
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(SIDE * SIDE, 9)))[0].T
+    model.first_stage.components.copy_(torch.from_numpy(basis * contrast / 0.3))
+    model.first_stage.mean.fill_(0.5)
+    with workspace.build(GENERATOR, "xray") as build:
+        return build.commit({**config, "digest": generator.save(model, build.path)})
+
+
+def test_a_set_is_complete_and_every_table_agrees(workspace):
+    source = write_generator(workspace)
+    result = run(AugmentOptions(n=30, balance="equal", threads=1), workspace)
+    made = SyntheticSet.open(result.path)
+    manifest = made.manifest()
+    assert result.n == made.card["n"] == len(manifest) == 30
+    assert result.images_per_class == {"no_finding": 15, "pneumonia": 15}
+    assert made.card["generator"] == source.name
+    images = (made.images() * 255).round().astype(np.uint8)
+    with open(result.path / "labels.csv", newline="") as file:
+        labels = {row["file"]: row["label"] for row in csv.DictReader(file)}
+    for row in manifest.itertuples():
+        assert hashlib.sha256(images[row.row].tobytes()).hexdigest() == row.pixel_digest
+        data = (result.path / row.file).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row.file_digest
+        picture = Image.open(result.path / row.file)
+        assert picture.text["Synthetic"] == "true"
+        np.testing.assert_array_equal(np.asarray(picture), images[row.row, 0])
+        assert labels[row.file] == row.label
+        assert 0 < row.nearest_train_distance < 1
+    assert len(pd.read_csv(result.path / "manifest.csv")) == 30
+    with np.load(result.path / "images.npz") as arrays:
+        assert arrays["train_images"].shape == (30, SIDE, SIDE)
+        np.testing.assert_array_equal(arrays["train_labels"][:, 0], made.labels(made.card["classes"]))
+        assert len(arrays["val_images"]) == len(arrays["test_images"]) == 0
+
+
+def test_a_larger_set_begins_with_the_smaller_one(workspace):
+    write_generator(workspace)
+    small = run(AugmentOptions(n=20, balance="equal", threads=1), workspace)
+    large = run(AugmentOptions(n=60, balance="match", threads=1), workspace)
+    first = SyntheticSet.open(small.path).manifest().set_index("index")["pixel_digest"]
+    second = SyntheticSet.open(large.path).manifest().set_index("index")["pixel_digest"]
+    common = first.index.intersection(second.index)
+    assert len(common) >= 20
+    assert (first[common] == second[common]).all()
+    other = run(AugmentOptions(n=20, balance="equal", seed=1, threads=1), workspace)
+    assert not set(SyntheticSet.open(other.path).manifest()["pixel_digest"]) & set(first)
+
+
+@pytest.mark.parametrize("fmt", ["png", "npz"])
+def test_each_format_alone_gives_the_same_images(workspace, fmt):
+    write_generator(workspace)
+    both = SyntheticSet.open(run(AugmentOptions(n=10, threads=1), workspace).path)
+    alone = run(AugmentOptions(n=10, formats=[fmt], threads=1), workspace).path
+    np.testing.assert_array_equal(SyntheticSet.open(alone).images(), both.images())
+    assert (alone / "images.npz").exists() == (fmt == "npz")
+    assert (alone / "images").exists() == (fmt == "png")
+
+
+def test_a_collapsed_class_is_an_error_and_leaves_nothing(workspace):
+    write_generator(workspace, contrast=0.0)
+    with pytest.raises(DataError, match=r"no_finding.*constant"):
+        run(AugmentOptions(n=10, threads=1), workspace)
+    assert not workspace.all(SYNTHETIC)
+    assert not [p for p in (workspace.path / "synthetic").iterdir() if p.name.startswith(".partial")]
+
+
+def test_no_generator_yet(workspace):
+    with pytest.raises(MissingError, match="train-gan"):
+        run(AugmentOptions(n=10), workspace)
+
+
+def test_tampered_weights_are_refused(workspace):
+    source = write_generator(workspace)
+    weights = source / "generator.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(DataError, match="SHA-256"):
+        run(AugmentOptions(n=10, threads=1), workspace)
+
+
+def test_more_than_fits_is_refused_before_the_first_image(workspace):
+    write_generator(workspace)
+    with pytest.raises(EnvironmentFault, match="GiB"):
+        run(AugmentOptions(n=10**11, threads=1), workspace)
+
+
+def test_without_the_dataset_the_distance_stays_empty(workspace):
+    write_generator(workspace)
+    for path in (workspace.path / "datasets").iterdir():
+        if path.is_dir():
+            (path / "dataset.json").unlink()
+    said = []
+
+    class Listener(Silent):
+        def say(self, text):
+            said.append(text)
+
+    made = run(AugmentOptions(n=6, threads=1), workspace, Listener())
+    assert SyntheticSet.open(made.path).manifest()["nearest_train_distance"].isna().all()
+    assert any("not in this workspace" in text for text in said)
+
+
+def test_the_python_function_is_the_stage(workspace):
+    write_generator(workspace)
+    result = medsyn.augment(8, workspace=workspace.path, threads=1)
+    assert result.n == 8
+    assert json.loads((result.path / "card.json").read_text())["synthetic"] is True
+
+
+def test_nearest_training_is_the_brute_force_distance():
+    rng = np.random.default_rng(0)
+    train = rng.random((20, 1, 5, 5), np.float32)
+    labels = np.array(["a", "b"] * 10)
+    probe = rng.integers(0, 256, (7, 1, 5, 5), np.uint8)
+    expected = [
+        min(np.sqrt(((p / 255 - t) ** 2).mean()) for t, c in zip(train, labels, strict=True) if c == "b") for p in probe
+    ]
+    np.testing.assert_allclose(NearestTraining(train, labels)("b", probe), expected, atol=1e-4)
+
+
+def test_unfit_names_the_reason():
+    fine = np.linspace(0, 1, 64).reshape(1, 8, 8)
+    assert unfit(fine) is None
+    assert unfit(np.full((1, 8, 8), 0.5)) == "constant"
+    assert unfit(np.where(fine > 0.5, 1.0, 0.0)) == "saturated"
+    assert unfit(np.where(fine > 0.5, np.nan, fine)) == "not_finite"
+
+
+def test_labels_become_safe_folder_names():
+    assert safe_name("normal") == "normal"
+    assert "/" not in safe_name("../a b/<x>")
+    assert safe_name("a b") != safe_name("a_b")
+    assert safe_name("")
