@@ -43,6 +43,7 @@ def ingest(
     paths: Annotated[list[str] | None, typer.Argument(help="Files and folders; none: the built-in sample.")] = None,
     labels: Annotated[str | None, typer.Option(help="CSV with one row an image.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Its column with the class.")] = None,
+    classes: Annotated[str | None, typer.Option(help="The classes there are, in order: normal,pneumonia.")] = None,
     file_column: Annotated[str | None, typer.Option(help="Its column with the file name.")] = None,
     subject_column: Annotated[str | None, typer.Option(help="Its column with the patient.")] = None,
     modality: ModalityOption = None,

@@ -65,6 +65,7 @@ class IngestOptions(_Strict):
     paths: list[str] = Field(default_factory=list, description="files and folders; none: the built-in sample")
     labels: str | None = Field(None, description="CSV with one row an image")
     label_column: str = "label"
+    classes: list[str] | None = Field(None, min_length=2, description="the classes there are, in order; default: sorted")
     file_column: str | None = Field(None, description="column with the file name; found by itself when not given")
     subject_column: str | None = Field(None, description="column with the patient; found by itself when not given")
     modality: Modality | None = Field(None, description="found by itself in DICOM")
@@ -74,6 +75,11 @@ class IngestOptions(_Strict):
     seed: int = Field(0, ge=0, description="of the built-in sample")
     sample_subjects: int = Field(300, ge=12, description="simulated patients of the built-in sample")
     show_paths: bool = False
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 class TrainOptions(_Strict):

@@ -7,7 +7,7 @@ from typing import Any
 
 from medsyn.config import STAGES
 from medsyn.progress import SILENT, Progress
-from medsyn.workspace import Workspace
+from medsyn.workspace import Workspace, disk_errors
 
 MODULES = {
     "ingest": "medsyn.ingest.stage",
@@ -28,7 +28,11 @@ def run(name: str, options: Any, workspace: Workspace, progress: Progress = SILE
 
     Returns:
         The stage's own result type.
+
+    Raises:
+        MedsynError: As the stage says; `EnvironmentFault` where the disk refuses.
     """
     if not isinstance(options, STAGES[name]):
         raise TypeError(f"stage '{name}' takes {STAGES[name].__name__}, not {type(options).__name__}")
-    return import_module(MODULES[name]).run(options, workspace, progress)
+    with disk_errors(workspace.path):
+        return import_module(MODULES[name]).run(options, workspace, progress)

@@ -83,10 +83,7 @@ class SyntheticSet:
 
             files = [self.path / file for file in self.manifest()["file"]]
             pixels = np.stack([np.asarray(Image.open(file)) for file in files])
-        if pixels.ndim == 3:
-            pixels = pixels[:, None]
-        else:
-            pixels = pixels.transpose(0, 3, 1, 2)
+        pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
         return pixels.astype(np.float32) / 255
 
     def labels(self, classes: list[str]) -> np.ndarray:

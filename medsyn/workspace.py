@@ -272,6 +272,7 @@ def fsync_tree(folder: Path) -> None:
 _DISK = {
     errno.ENOSPC: ("the disk is full", "Free some space or name another --workspace."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space or name another --workspace."),
+    errno.ENOTDIR: ("lies below a file", "Name another --workspace."),
     errno.EROFS: ("the disk is read-only", "Name a --workspace that can be written."),
     errno.EACCES: ("permission denied", "Name a --workspace that you may write."),
     errno.EPERM: ("permission denied", "Name a --workspace that you may write."),

@@ -24,7 +24,7 @@ from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace, free_byte
 MAX_TRIES = 3
 LIMITS = [
     "For research; not for diagnosis.",
-    "Synthetic does not mean anonymous: a generator can repeat what it learnt. Run 'medsyn evaluate' for the copy test.",
+    "Synthetic does not mean anonymous: a generator can repeat what it learnt; 'medsyn evaluate' tests for copies.",
     "The label is the class the generator was asked for; nobody has read these images.",
     "Whether these images help a classifier is for 'medsyn evaluate' to say.",
 ]
@@ -72,7 +72,7 @@ def run(options: AugmentOptions, workspace: Workspace, progress: Progress = SILE
     _check_space(options, model, workspace)
     nearest = _nearest_training(workspace, config, progress)
     tags = {"medsyn.parent_run": config.get("mlflow_run"), "medsyn.checkpoint_digest": config["digest"]}
-    name = config["modality"] if options.modality else config.get("name", config["modality"])
+    name = config["name"]
     with (
         tracking.start(workspace.create(), "augment", config["modality"], tags) as tracked,
         workspace.build(SYNTHETIC, name) as build,

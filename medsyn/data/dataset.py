@@ -25,8 +25,8 @@ class Dataset:
     Attributes:
         path: The folder.
         meta: Content of dataset.json.
-        table: One row a visible image, indexed by ``image``: the columns of index.parquet, plus ``split``, ``unit``,
-            ``fold`` and ``label`` (class name or None).
+        table: One row a visible image, indexed by ``image``: the columns of index.parquet (its ``unit`` as
+            ``value_unit``), plus ``split``, ``unit`` (see `subjects`), ``fold`` and ``label`` (class name or None).
     """
 
     def __init__(self, path: Path, meta: dict[str, Any], splits: Sequence[Split]) -> None:
@@ -76,7 +76,7 @@ class Dataset:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        index = pq.read_table(self.path / "index.parquet").to_pandas()
+        index = pq.read_table(self.path / "index.parquet").to_pandas().rename(columns={"unit": "value_unit"})
         split = pq.read_table(self.path / "splits.parquet", columns=["image", "unit", "split", "fold"]).to_pandas()
         target = pq.read_table(self.path / "targets.parquet", filters=[("task", "==", CLASS_TASK)]).to_pandas()
         known = target[target["state"] == "known"].set_index("image")["value"]

@@ -100,18 +100,24 @@ def targets(n: int) -> dict[Split, int]:
     return counts
 
 
-def caveats(units_per_split: Mapping[str, Mapping[str, int]]) -> list[str]:
+def caveats(units_per_split: Mapping[str, Mapping[Split, int]]) -> list[str]:
     """Sentences about classes with too few subjects for a split to carry weight.
 
     Args:
         units_per_split: class -> split -> number of units.
     """
-    found = []
-    for label, counts in sorted(units_per_split.items()):
-        few = [f"{s} {counts.get(s, 0)}" for s in SPLITS if s != "tune" and counts.get(s, 0) < FEW_UNITS]
-        if few:
-            found.append(
-                f"class '{label}' has fewer than {FEW_UNITS} subjects in {', '.join(few)}: "
-                "intervals will be wide; grouped folds are stored in splits.parquet for cross-validation"
-            )
-    return found
+    few = {
+        split: ", ".join(
+            f"{label} {counts.get(split, 0)}"
+            for label, counts in sorted(units_per_split.items())
+            if counts.get(split, 0) < FEW_UNITS
+        )
+        for split in ("train", "val", "test")
+    }
+    told = "; ".join(f"{split} ({which})" for split, which in few.items() if which)
+    if not told:
+        return []
+    return [
+        f"fewer than {FEW_UNITS} subjects of a class in {told}: intervals will be wide; "
+        "grouped folds are stored in splits.parquet for cross-validation"
+    ]

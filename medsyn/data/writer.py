@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ class DatasetWriter:
         key: bytes,
         name: str,
         modality: str,
+        classes: Sequence[str] | None = None,
         caveats: list[str] | None = None,
         earlier: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
@@ -86,6 +87,7 @@ class DatasetWriter:
             key: Project key, for the draw.
             name: Name of the dataset.
             modality: Preset name.
+            classes: Class names in order; default: those that occur, sorted.
             caveats: What the reader of every later report must know.
             earlier: subject -> split of an earlier dataset of this name; these subjects never move.
             extra: More fields for dataset.json (``source``, ``options``).
@@ -97,13 +99,14 @@ class DatasetWriter:
         earlier = earlier or {}
         unit_of = self._units()
         kept, dropped = self._settle_duplicates(earlier)
-        kept, bridging = self._settle_bridges(kept, unit_of, earlier)
+        bound = self._bound_units(kept, unit_of, earlier)
+        kept, bridging = self._settle_bridges(kept, unit_of, earlier, bound)
         dropped += bridging
-        assignment = self._draw(kept, unit_of, earlier, key)
+        assignment = self._draw(kept, unit_of, earlier, bound, key)
         shards = self._write_shards(kept)
         self._staging.unlink()
         self._write_tables(kept, unit_of, assignment, shards)
-        meta = self._describe(kept, unit_of, assignment, shards, list(caveats or []))
+        meta = self._describe(kept, unit_of, assignment, shards, classes, list(caveats or []))
         return Written({"name": name, "modality": modality, **meta, **(extra or {})}, dropped)
 
     # ---- settling
@@ -120,12 +123,21 @@ class DatasetWriter:
             groups[record.pixel_digest].append(i)
         kept, dropped = [], []
         for group in groups.values():
-            if len({self.records[i].label for i in group}) > 1:
-                labels = ", ".join(sorted({str(self.records[i].label) for i in group}))
+            # An unlabelled copy does not contradict a labelled one.
+            known = {self.records[i].label for i in group} - {None}
+            if len(known) > 1:
+                labels = ", ".join(sorted(map(str, known)))
                 dropped += [Dropped(self.records[i].source, "label_conflict", f"labels: {labels}") for i in group]
                 continue
             split_of = [earlier.get(self.records[i].subject) or self.records[i].official_split for i in group]
-            best = max(range(len(group)), key=lambda k: (splitting.PRECEDENCE.get(split_of[k] or "", -1), -k))
+            best = max(
+                range(len(group)),
+                key=lambda k: (
+                    splitting.PRECEDENCE.get(split_of[k] or "", -1),
+                    self.records[group[k]].label is not None,
+                    -k,
+                ),
+            )
             for k, i in enumerate(group):
                 # A published val or test split is never thinned, so that published results stay comparable.
                 official = self.records[i].official_split
@@ -136,19 +148,20 @@ class DatasetWriter:
                     dropped.append(Dropped(self.records[i].source, "duplicate", f"same pixels as input {winner}"))
         return sorted(kept), dropped
 
+    def _bound_units(self, kept: list[int], unit_of: Mapping[str, str], earlier: Mapping[str, str]) -> dict[str, str]:
+        """unit -> the split it is already bound to, the one of highest precedence where there are several."""
+        bound: dict[str, str] = {}
+        claims = [(unit, earlier.get(subject)) for subject, unit in unit_of.items()]
+        claims += [(unit_of[self.records[i].subject], self._bound_split(i, earlier)) for i in kept]
+        for unit, split in claims:
+            if split and splitting.PRECEDENCE[split] > splitting.PRECEDENCE.get(bound.get(unit, ""), -1):
+                bound[unit] = split
+        return bound
+
     def _settle_bridges(
-        self, kept: list[int], unit_of: Mapping[str, str], earlier: Mapping[str, str]
+        self, kept: list[int], unit_of: Mapping[str, str], earlier: Mapping[str, str], bound: Mapping[str, str]
     ) -> tuple[list[int], list[Dropped]]:
         """Quarantine images whose unit is already bound to another split of higher precedence."""
-        bound: dict[str, str] = {}
-        for subject, unit in unit_of.items():
-            split = earlier.get(subject)
-            if split and splitting.PRECEDENCE[split] > splitting.PRECEDENCE.get(bound.get(unit, ""), -1):
-                bound[unit] = split
-        for i in kept:
-            unit, split = unit_of[self.records[i].subject], self._bound_split(i, earlier)
-            if split and splitting.PRECEDENCE[split] > splitting.PRECEDENCE.get(bound.get(unit, ""), -1):
-                bound[unit] = split
         good, dropped = [], []
         for i in kept:
             mine, units = self._bound_split(i, earlier), bound.get(unit_of[self.records[i].subject])
@@ -162,9 +175,15 @@ class DatasetWriter:
         return earlier.get(self.records[i].subject) or self.records[i].official_split
 
     def _draw(
-        self, kept: list[int], unit_of: Mapping[str, str], earlier: Mapping[str, str], key: bytes
+        self,
+        kept: list[int],
+        unit_of: Mapping[str, str],
+        earlier: Mapping[str, str],
+        bound: Mapping[str, str],
+        key: bytes,
     ) -> dict[str, tuple[str, str, int]]:
         prevalence = Counter(str(self.records[i].label) for i in kept)
+        was_there = {unit for subject, unit in unit_of.items() if subject in earlier}
         members: dict[str, list[int]] = defaultdict(list)
         for i in kept:
             members[unit_of[self.records[i].subject]].append(i)
@@ -173,8 +192,9 @@ class DatasetWriter:
             # A subject with several labels counts for the rarest: rare classes need the even spread most.
             stratum = min({str(self.records[i].label) for i in rows}, key=lambda c: (prevalence[c], c))
             official = {self.records[i].official_split for i in rows} - {None}
-            known = {earlier[self.records[i].subject] for i in rows if self.records[i].subject in earlier}
-            given = next(iter(known), None) or next(iter(official - {"train"}), None)
+            # An official train split is still to be carved into train and tune; everything else that binds is final.
+            settled = unit in was_there or bound.get(unit) != "train"
+            given = bound.get(unit) if settled else None
             units.append(splitting.Unit(unit, stratum, given, official_train=bool(official)))
         return splitting.draw(units, key)
 
@@ -211,7 +231,14 @@ class DatasetWriter:
             unit = unit_of[record.subject]
             split, origin, fold = assignment[unit]
             split_rows.append(
-                {"image": image, "subject": record.subject, "unit": unit, "split": split, "origin": origin, "fold": fold}
+                {
+                    "image": image,
+                    "subject": record.subject,
+                    "unit": unit,
+                    "split": split,
+                    "origin": origin,
+                    "fold": fold,
+                }
             )
         for name, rows, schema in (
             ("index", index, INDEX),
@@ -226,11 +253,12 @@ class DatasetWriter:
         unit_of: Mapping[str, str],
         assignment: Mapping[str, tuple[str, str, int]],
         shards: list[dict[str, Any]],
+        classes: Sequence[str] | None,
         caveats: list[str],
     ) -> dict[str, Any]:
         records = [self.records[i] for i in kept]
         split_of = [assignment[unit_of[r.subject]][0] for r in records]
-        classes = sorted({r.label for r in records if r.label is not None})
+        classes = list(classes or sorted({r.label for r in records if r.label is not None}))
         images: dict[str, Counter[str]] = {c: Counter() for c in classes}
         subjects: dict[str, dict[str, set[str]]] = {c: defaultdict(set) for c in classes}
         for record, split in zip(records, split_of, strict=True):

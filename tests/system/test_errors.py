@@ -69,7 +69,7 @@ def test_unknown_label(tmp_path):
 def test_one_class_only(tmp_path):
     folder = films(tmp_path / "films", {f"{i}.png": ("a", f"p{i}") for i in range(8)})
     done = medsyn("ingest", folder, "--labels", folder / "labels.csv", "--modality", "xray", cwd=tmp_path)
-    check(done, 3, "one class", "'a'")
+    check(done, 3, "labels.csv", "only the class 'a'")
     assert not snapshot(tmp_path / "medsyn-workspace")
 
 

@@ -1,0 +1,37 @@
+"""Fitting an image into a square, keeping its physical proportions."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+
+def shrink(values: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
+    """Resize so that the longer physical side has ``size`` pixels, antialiased.
+
+    Args:
+        values: float32 ``[H, W]``.
+        size: Pixels of the longer side afterwards.
+        pixel: Height and width of one pixel, in any common unit.
+
+    Returns:
+        float32 ``[h, w]``, within the range of ``values``: Lanczos overshoot is cut off.
+    """
+    height, width = values.shape[0] * pixel[0], values.shape[1] * pixel[1]
+    scale = size / max(height, width)
+    target = (max(1, round(height * scale)), max(1, round(width * scale)))
+    if target == values.shape:
+        return values.astype(np.float32)
+    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    out = np.asarray(image.resize(target[::-1], Image.Resampling.LANCZOS))
+    return np.clip(out, values.min(), values.max())
+
+
+def pad(values: np.ndarray, size: int, fill: float) -> np.ndarray:
+    """Centre ``[h, w]`` in a square ``[size, size]`` of ``fill``."""
+    if values.shape == (size, size):
+        return values
+    out = np.full((size, size), fill, values.dtype)
+    top, left = (size - values.shape[0]) // 2, (size - values.shape[1]) // 2
+    out[top : top + values.shape[0], left : left + values.shape[1]] = values
+    return out

@@ -1,0 +1,117 @@
+"""Which files there are, and what each one is: by content, never by suffix."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medsyn.config import MODALITIES, Modality, Preset, load_preset
+from medsyn.errors import DataError, UsageError
+from medsyn.ingest import dicom, medmnist, nifti, raster
+from medsyn.ingest.source import Probe, Refused, quiet
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file, its ledger number (1..N in the order of sorted paths) and its path below what the user named."""
+
+    number: int
+    path: str
+    root: str
+    relative: str
+
+
+def find(paths: Sequence[str]) -> list[Input]:
+    """All files below the paths, each once; links to folders are not followed.
+
+    Raises:
+        DataError: No such path, or no file at all.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for given in paths:
+        root = Path(given).absolute()
+        if root.is_file():
+            found.setdefault(str(root), (str(root.parent), root.name))
+        elif root.is_dir():
+            for folder, _, names in os.walk(root):
+                for name in names:
+                    path = Path(folder, name)
+                    found.setdefault(str(path), (str(root), path.relative_to(root).as_posix()))
+        else:
+            raise DataError("no such file or folder", where=given, mend="Check the path.")
+    if not found:
+        raise DataError("no file in it", where=", ".join(paths), mend="Name a folder with scans.")
+    return [Input(i, path, *found[path]) for i, path in enumerate(sorted(found), 1)]
+
+
+def probe_chunk(inputs: Sequence[Input]) -> list[Probe]:
+    """First look at some files; whatever is wrong with one is in its `Probe`."""
+    with quiet():
+        return [_probe(item) for item in inputs]
+
+
+def _probe(item: Input) -> Probe:
+    found = Probe(item.number, item.path)
+    try:
+        if not Path(item.path).is_file():
+            raise Refused("not_a_file", "neither a file nor a link to one")
+        with open(item.path, "rb") as file:
+            head = file.read(4096)
+        if not head:
+            raise Refused("empty", "an empty file", "failed")
+        if dicom.looks_like(head):
+            found.kind = "dicom"
+            dicom.probe(found)
+        elif nifti.looks_like(head):
+            found.kind = "nifti"
+        elif raster.looks_like(head):
+            found.kind = "raster"
+        elif medmnist.looks_like(head):
+            found.kind = "npz"
+            medmnist.probe(found)
+        else:
+            raise Refused("not_an_image", "not a format that is read")
+    except Refused as refused:
+        found.refused = refused
+    except Exception as error:  # hostile input may raise anything; its text may quote the header
+        found.refused = Refused("unreadable", f"the header cannot be read ({type(error).__name__})", "failed")
+    return found
+
+
+def choose_modality(probes: Sequence[Probe], named: Modality | None) -> tuple[Preset, str]:
+    """The preset of the dataset, and how it was found.
+
+    Raises:
+        UsageError: Nothing says which.
+    """
+    if named:
+        return load_preset(named), "named"
+    votes = dict.fromkeys(MODALITIES, 0)
+    readable = [p for p in probes if p.refused is None]
+    for modality in MODALITIES:
+        codes = load_preset(modality).dicom_modalities
+        votes[modality] = sum(p.kind == "dicom" and p.modality in codes for p in readable)
+    best = max(MODALITIES, key=lambda m: votes[m])
+    if votes[best]:
+        return load_preset(best), f"Modality of {votes[best]} of {len(readable)} readable files"
+    published = {known[0] for p in readable if p.kind == "npz" and (known := medmnist.known(p.path))}
+    if len(published) == 1:
+        return load_preset(published.pop()), "a published MedMNIST file"
+    raise UsageError(
+        "nothing in the files says what they show", where="--modality", mend=f"Say --modality {'|'.join(MODALITIES)}."
+    )
+
+
+def order_slices(probes: Sequence[Probe]) -> None:
+    """Number the DICOM slices of every series along its normal (PS3.3 C.7.6.2.1.1), not by InstanceNumber."""
+    series: dict[str, list[Probe]] = defaultdict(list)
+    for p in probes:
+        if p.kind == "dicom" and p.refused is None and p.position is not None and p.series:
+            series[p.series].append(p)
+    for members in series.values():
+        members.sort(key=lambda p: (p.position, p.instance, p.number))
+        for index, p in enumerate(members):
+            p.slice_index = index

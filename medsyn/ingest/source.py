@@ -1,0 +1,133 @@
+"""What every reader of a source speaks: an input, the facts of its file, and its planes."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from medsyn.config import Preset
+from medsyn.ingest.deidentify import Covariates
+from medsyn.ingest.intensity import Display
+
+FileKind = Literal["dicom", "nifti", "raster", "npz", "other"]
+MAX_VALUES = 2**29
+"""Values of one file above which its header is taken for a lie."""
+
+
+class Refused(Exception):
+    """A file that is left out for a known reason; the texts are ours, never the file's.
+
+    Args:
+        reason: Code for the ledger.
+        detail: One sentence.
+        outcome: ``skipped``, ``quarantined`` or ``failed``.
+    """
+
+    def __init__(self, reason: str, detail: str, outcome: str = "skipped") -> None:
+        super().__init__(reason)
+        self.reason, self.detail, self.outcome = reason, detail, outcome
+
+    def __reduce__(self) -> tuple[type[Refused], tuple[str, str, str]]:
+        return Refused, (self.reason, self.detail, self.outcome)
+
+
+@dataclass
+class Probe:
+    """What the first look at a file found; identifiers in here stay in memory."""
+
+    number: int
+    path: str
+    kind: FileKind = "other"
+    refused: Refused | None = None
+    modality: str = ""  # DICOM Modality
+    series: str = ""  # SeriesInstanceUID
+    position: float | None = None  # mm along the slice normal
+    instance: int = 0
+    side: int | None = None  # native side of square npz images
+    slice_index: int | None = None  # place in its series, set when all files are known
+
+
+@dataclass
+class Facts:
+    """What holds for every plane of one file."""
+
+    digest: str
+    modality: str
+    subject: str
+    subject_from: Literal["patient", "study", "file", "image"]
+    study: str | None = None
+    series: str | None = None
+    volume: str | None = None
+    covariates: Covariates = field(default_factory=Covariates)
+    note: str = ""
+
+
+@dataclass
+class Plane:
+    """One 2-D image at full resolution.
+
+    Attributes:
+        values: Modality values, or the output of a VOI LUT, float32 ``[H, W]``.
+        frame: Number within the file.
+        display: Range stated by the source; None: percentiles of the group.
+        valid: False where the file says padding, or None.
+        spacing: mm between rows and between columns, or None.
+        pixel: Height and width of a pixel in a common unit, for the proportions.
+        official_split: With ``label`` and ``subject``, only where they differ from plane to plane (npz).
+    """
+
+    values: np.ndarray
+    frame: int = 0
+    display: Display | None = None
+    valid: np.ndarray | None = None
+    inverted: bool = False
+    spacing: tuple[float, float] | None = None
+    pixel: tuple[float, float] = (1.0, 1.0)
+    orientation: list[float] | None = None
+    slice_index: int | None = None
+    slice_position: float | None = None
+    label: str | None = None
+    subject: str | None = None
+    official_split: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What readers need to know of the dataset in the making."""
+
+    key: bytes
+    preset: Preset
+    size: int
+    hounsfield: bool
+
+    @property
+    def percentiles(self) -> tuple[float, float]:
+        return self.preset.percentiles or (0.5, 99.5)
+
+
+def open_binary(path: str) -> bytes:
+    """The whole file."""
+    return Path(path).read_bytes()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep readers' warnings off the screen and the logs: they quote headers and file names."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "nibabel", "nibabel.global", "PIL")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

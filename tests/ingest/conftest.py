@@ -1,0 +1,94 @@
+"""Small generated scans."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+
+
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(autouse=True)
+def _one_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One MLflow store for all tests, because making one takes seconds; the fixture ``default_store`` opts out."""
+    if "default_store" not in request.fixturenames:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("shared_store"))
+
+
+def picture(seed: int, side: int = 64, bits: int = 12) -> np.ndarray:
+    """A smooth blob with noise, uint16 over most of ``bits``."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0:side] / side
+    cx, cy = rng.uniform(0.3, 0.7, 2)
+    blob = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 0.05) + 0.05 * rng.random((side, side))
+    return np.round(blob / blob.max() * (2**bits - 1) * 0.9).astype(np.uint16)
+
+
+def dicom(path: Path, pixels: np.ndarray, *, patient: str = "P1", bits: int = 12, **elements: Any) -> Path:
+    """Write a CR (or what ``elements`` say) with the pixels as they are."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = elements.get("SOPClassUID", ComputedRadiographyImageStorage)
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+    ds.Modality, ds.PatientID, ds.PhotometricInterpretation = "CR", patient, "MONOCHROME2"
+    allocated = 8 if bits <= 8 else 16
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = allocated, bits, bits - 1
+    ds.PixelRepresentation = int(np.issubdtype(pixels.dtype, np.signedinteger))
+    ds.SamplesPerPixel, (ds.Rows, ds.Columns) = 1, pixels.shape[-2:]
+    if pixels.ndim == 3:
+        ds.NumberOfFrames = len(pixels)
+    kind = ("i" if ds.PixelRepresentation else "u") + str(allocated // 8)
+    ds.add_new("PixelData", "OB" if allocated == 8 else "OW", pixels.astype(f"<{kind}").tobytes())
+    for keyword, value in elements.items():
+        setattr(ds, keyword, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def png(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Make a folder of labelled 8-bit PNG with patients, and its CSV outside of the folder."""
+
+    def make(n: int = 12, *, start: int = 0, per_patient: int = 2, name: str = "scans") -> tuple[Path, Path]:
+        folder, rows = tmp_path / name, []
+        for i in range(start, start + n):
+            png(folder / f"im{i}.png", picture(i, 32, 8).astype(np.uint8))
+            patient = i // per_patient
+            rows.append({"file": f"im{i}.png", "label": "ab"[patient % 2], "patient_id": f"pat{patient}"})
+        return folder, table(tmp_path / f"{name}.csv", rows)
+
+    return make
+
+
+@pytest.fixture
+def default_store() -> None:
+    """Let the test use the workspace's own MLflow store."""

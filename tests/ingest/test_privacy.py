@@ -1,0 +1,148 @@
+"""Long random strings planted in everything that holds text must not come out anywhere."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydicom.dataset import Dataset as Header
+
+from medsyn.config import IngestOptions
+from medsyn.ingest import deidentify, stage
+from medsyn.workspace import Workspace
+
+from .conftest import dicom, picture, table
+
+TEXT = {  # one element of every text VR
+    "PN": "PatientName",
+    "LO": "InstitutionName",
+    "SH": "AccessionNumber",
+    "ST": "InstitutionAddress",
+    "LT": "PatientComments",
+    "UT": "TextValue",
+    "UC": "LongCodeValue",
+    "UR": "RetrieveURL",
+    "AE": "RetrieveAETitle",
+    "CS": "BodyPartExamined",
+}
+
+
+class Canaries(list[str]):
+    def new(self) -> str:
+        self.append("CANARY" + secrets.token_hex(12).upper())
+        return self[-1]
+
+
+def film(path: Path, seed: int, canaries: Canaries) -> None:
+    nested, deeper = Header(), Header()
+    for keyword in TEXT.values():
+        setattr(nested, keyword, canaries.new())
+        setattr(deeper, keyword, canaries.new())
+    nested.RequestAttributesSequence = [deeper]
+    elements = {keyword: canaries.new() for keyword in TEXT.values()}
+    elements |= {k: canaries.new() for k in ("Manufacturer", "ViewPosition", "PatientSex", "ImageComments", "StudyID")}
+    elements |= {"PatientBirthDate": "19230417", "StudyDate": "20190102", "IssuerOfPatientID": canaries.new()}
+    dicom(path, picture(seed), patient=canaries.new(), RequestAttributesSequence=[nested], **elements)
+    import pydicom
+
+    ds = pydicom.dcmread(path)
+    block = ds.private_block(0x0019, canaries.new(), create=True)
+    block.add_new(1, "LO", canaries.new())
+    block.add_new(2, "UN", canaries.new().encode())
+    ds.add_new(0x00104000, "LT", canaries.new())
+    ds.save_as(path)
+
+
+def decoded(workspace: Workspace) -> str:
+    """Everything outside of ``private``, decoded."""
+    texts = []
+    for path in sorted(workspace.path.rglob("*")):
+        texts.append(path.relative_to(workspace.path).as_posix())
+        if not path.is_file() or workspace.private in path.parents:
+            continue
+        texts.append(path.read_bytes().decode("latin-1"))
+        if path.suffix == ".parquet":
+            texts.append(pd.read_parquet(path).to_csv())
+        if path.suffix == ".npy":
+            texts.append(np.load(path).tobytes().decode("latin-1"))
+        if path.suffix == ".db":
+            with sqlite3.connect(path) as store:
+                for (name,) in store.execute("select name from sqlite_master where type = 'table'").fetchall():
+                    texts.append(repr(store.execute(f'select * from "{name}"').fetchall()))
+    return "\n".join(texts)
+
+
+def test_no_canary_comes_out(
+    tmp_path: Path,
+    workspace: Workspace,
+    default_store: None,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    canaries = Canaries()
+    folder = tmp_path / canaries.new()
+    rows = []
+    for i in range(8):
+        name = f"{canaries.new()}.dcm"
+        film(folder / name, i, canaries)
+        row = {"file": name, "label": "ab"[i % 2], "patient_id": canaries.new()}
+        rows.append({**row, "view": canaries.new(), "sex": canaries.new(), canaries[0]: canaries.new()})
+    broken = folder / f"{canaries.new()}.dcm"
+    film(broken, 9, canaries)
+    broken.write_bytes(broken.read_bytes()[:-500])
+    rows.append({**rows[0], "file": broken.name})
+    labels = table(tmp_path / f"{canaries.new()}.csv", rows)
+    result = stage.run(IngestOptions(paths=[str(folder)], labels=str(labels), size=32), workspace)
+    assert result.images == 8
+    assert result.outcomes["failed"] == 1
+    text = decoded(workspace)
+    assert "sqlite" in text.lower()
+    assert result.path.name in text
+    output = capfd.readouterr()
+    everything = (text + caplog.text + output.out + output.err + repr(result)).upper()
+    assert len(canaries) > 200
+    assert [c for c in canaries if c in everything] == []
+    assert "19230417" not in text
+    index = pd.read_parquet(result.path / "index.parquet")
+    assert set(index["vendor"]) == {"other"}
+    assert set(index["age_band"]) == {"80+"}
+    assert index[["view", "sex"]].isna().all(axis=None)
+    assert broken.name in (workspace.private / f"{result.path.name}-paths.csv").read_text()
+
+
+def test_keys_depend_on_project_and_domain() -> None:
+    one = deidentify.keyed(b"k" * 32, "subject", "", "P1")
+    assert len(one) == 32
+    assert one != deidentify.keyed(b"l" * 32, "subject", "", "P1")
+    assert one != deidentify.keyed(b"k" * 32, "study", "", "P1")
+    assert one != deidentify.keyed(b"k" * 32, "subject", "P1", "")
+
+
+@pytest.mark.parametrize(
+    ("age", "born", "studied", "band"),
+    [
+        ("045Y", "", "", "40-49"),
+        ("018M", "", "", "0-9"),
+        ("003D", "", "", "0-9"),
+        ("79", "", "", "70-79"),
+        ("080Y", "", "", "80+"),
+        ("", "19800615", "20000614", "10-19"),
+        ("", "19800615", "20000615", "20-29"),
+        ("old", "", "", None),
+        ("", "", "20000615", None),
+        ("999Y", "", "", None),
+    ],
+)
+def test_age_bands(age: str, born: str, studied: str, band: str | None) -> None:
+    assert deidentify.age_band(age, born, studied) == band
+
+
+def test_vendor_is_a_known_name_or_other() -> None:
+    assert deidentify.vendor("SIEMENS Healthineers") == "Siemens"
+    assert deidentify.vendor("GE MEDICAL SYSTEMS") == "GE"
+    assert deidentify.vendor("Dr. Gerald Smith") == "other"
+    assert deidentify.vendor("  ") is None
