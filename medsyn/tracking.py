@@ -127,9 +127,8 @@ def _connect(workspace: Workspace) -> tuple[MlflowClient | None, str]:
         found = client.get_experiment_by_name("medsyn")
         if found is not None:
             return client, found.experiment_id
-        # The default artifact root is relative to the working directory; pin it beside the database.
-        local = "MLFLOW_TRACKING_URI" not in os.environ
-        location = (workspace.path / "mlartifacts").as_uri() if local else None
+        # With a database, artifacts would go to ./mlruns, wherever the command was run; a server has its own place.
+        location = (workspace.path / "mlartifacts").as_uri() if uri(workspace).startswith("sqlite:") else None
         return client, client.create_experiment("medsyn", artifact_location=location)
     except Exception as error:
         _tell(error)

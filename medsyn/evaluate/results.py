@@ -114,6 +114,7 @@ class DatasetFacts(_Table):
     images_per_class: dict[str, dict[str, int]]  # class -> split -> n
     units_per_class: dict[str, dict[str, int]]
     caveats: list[str]
+    simulated: bool = False  # the built-in sample: no film shows a person
 
 
 class SyntheticFacts(_Table):

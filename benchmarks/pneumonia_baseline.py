@@ -1,0 +1,126 @@
+"""Is the `cnn` of `medsyn evaluate` a baseline worth beating? Real training images only, against published results.
+
+    python benchmarks/pneumonia_baseline.py --data <folder with pneumoniamnist.npz>
+
+Every training image of PneumoniaMNIST (train and tune), no augmentation, official test split, threshold 0.5. The
+published figures are of MedMNIST v2 (Yang et al., Scientific Data 2023, table 3), 28 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from medsyn import compute
+from medsyn.data import Dataset, DatasetWriter, ImageRecord
+from medsyn.evaluate.classifiers import cnn
+from medsyn.evaluate.scores import accuracy, auroc, decide
+from medsyn.workspace import DATASET, Workspace
+
+ROOT = Path(__file__).parent.parent
+NAMES = ("normal", "pneumonia")
+PUBLISHED = {  # AUROC, accuracy
+    "ResNet-18": (0.944, 0.854),
+    "ResNet-50": (0.948, 0.854),
+    "auto-sklearn": (0.942, 0.855),
+    "AutoKeras": (0.947, 0.878),
+}
+GOAL = (0.940, 0.845)
+
+
+def load(file: Path, workspace: Workspace) -> Dataset:
+    """PneumoniaMNIST as a dataset with its official split; each image is a subject of its own."""
+    arrays = np.load(file)
+    with workspace.build(DATASET, "pneumoniamnist") as build:
+        writer = DatasetWriter(build.path, size=28, dtype="uint16")
+        for split in ("train", "val", "test"):
+            pairs = zip(arrays[f"{split}_images"], arrays[f"{split}_labels"].ravel(), strict=True)
+            for number, (image, label) in enumerate(pairs):
+                key = f"{split}{number}"
+                record = ImageRecord(
+                    source=len(writer.records),
+                    image_key=key,
+                    subject=key,
+                    modality="xray",
+                    source_digest=hashlib.sha256(key.encode()).hexdigest(),
+                    source_height=28,
+                    source_width=28,
+                    slope=1.0,
+                    intercept=0.0,
+                    unit="relative",
+                    display_low=0.0,
+                    display_high=255.0,
+                    display_source="dtype",
+                    label=NAMES[label],
+                    official_split=split,
+                )
+                writer.add(record, image[None].astype(np.uint16))
+        written = writer.finish(key=workspace.project_key(), name="pneumoniamnist", modality="xray")
+        return Dataset.open(build.commit(written.meta))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    default = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets"))
+    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+
+    device = compute.device("cpu", options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = load(options.data / "pneumoniamnist.npz", Workspace(folder))
+        train, test = dataset.rows("train", "tune"), dataset.rows("test")
+        images, labels = dataset.images(train), dataset.labels(train)
+        test_images, test_labels = dataset.images(test), dataset.labels(test)
+    rows = []
+    for seed in range(options.seeds):
+        started = time.perf_counter()
+        network = cnn.train(images, labels, 2, steps=options.steps, batch=options.batch, seed=seed, device=device)
+        seconds = time.perf_counter() - started
+        p = cnn.predict(network, test_images, device)
+        found = float(auroc(p, test_labels)[0]), float(accuracy(decide(p), test_labels)[0])
+        rows.append(
+            {"seed": seed, "auroc": round(found[0], 4), "accuracy": round(found[1], 4), "seconds": round(seconds, 1)}
+        )
+        print(f"seed {seed}: AUROC {found[0]:.3f}, accuracy {found[1]:.3f} ({seconds:.0f} s)", flush=True)
+    mean = [float(np.mean([r[k] for r in rows])) for k in ("auroc", "accuracy")]
+    print(f"mean:   AUROC {mean[0]:.3f}, accuracy {mean[1]:.3f}   (goal {GOAL[0]:.3f}, {GOAL[1]:.3f})")
+    for name, (a, b) in PUBLISHED.items():
+        print(f"        AUROC {a:.3f}, accuracy {b:.3f}   {name}, MedMNIST v2")
+    result = {
+        "command": "python benchmarks/pneumonia_baseline.py " + " ".join(sys.argv[1:]),
+        "steps": options.steps,
+        "batch": options.batch,
+        "training_images": len(images),
+        "test_images": len(test_images),
+        "per_seed": rows,
+        "mean": {"auroc": round(mean[0], 4), "accuracy": round(mean[1], 4)},
+        "published": PUBLISHED,
+        "machine": {
+            "processor": platform.machine(),
+            "cores": compute.cores(),
+            "threads": options.threads,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    }
+    out = Path(__file__).parent / "results" / "pneumonia_baseline.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The classifiers that arms are compared with."""

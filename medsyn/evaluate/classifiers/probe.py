@@ -1,0 +1,52 @@
+"""Logistic regression on frozen ImageNet features."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from medsyn.evaluate.scores import auroc
+
+STRENGTHS = (0.001, 0.01, 0.1)
+"""Values of C tried on val."""
+
+COMPONENTS = 128
+"""Of the features kept: the fit takes a fifth of the time, and the rest is noise at the sizes we meet."""
+
+
+def train(
+    features: np.ndarray,
+    labels: np.ndarray,
+    val_features: np.ndarray,
+    val_labels: np.ndarray,
+    *,
+    balanced: bool = False,
+) -> Pipeline:
+    """Fit with every C of `STRENGTHS` and keep the one with the best AUROC on val.
+
+    Args:
+        features: Training features ``[n, d]``.
+        labels: Class indices ``[n]``.
+        val_features: ``[v, d]``.
+        val_labels: ``[v]``.
+        balanced: Weigh the classes equally (the counterpart of oversampling).
+    """
+    components = min(COMPONENTS, len(features) - 1, features.shape[1])
+    # The randomised solver, because an exact one takes 4 s here for what logistic regression fits in 0.1 s.
+    reduce = make_pipeline(StandardScaler(), PCA(components, svd_solver="randomized", random_state=0))
+    reduced, reduced_val = reduce.fit_transform(features), reduce.transform(val_features)
+    fitted = []
+    for strength in STRENGTHS:
+        model = LogisticRegression(C=strength, max_iter=300, class_weight="balanced" if balanced else None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(reduced, labels)
+        fitted.append((float(auroc(model.predict_proba(reduced_val), val_labels)[0]), model))
+    best = max(fitted, key=lambda pair: pair[0])[1]
+    return make_pipeline(reduce, best)

@@ -1,0 +1,1 @@
+"""Measures on images and feature vectors; shared ground of the generator's monitor and `evaluate`."""
