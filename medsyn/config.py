@@ -65,7 +65,9 @@ class IngestOptions(_Strict):
     paths: list[str] = Field(default_factory=list, description="files and folders; none: the built-in sample")
     labels: str | None = Field(None, description="CSV with one row an image")
     label_column: str = "label"
-    classes: list[str] | None = Field(None, min_length=2, description="the classes there are, in order; default: sorted")
+    classes: list[str] | None = Field(
+        None, min_length=2, description="the classes there are, in order; default: sorted"
+    )
     file_column: str | None = Field(None, description="column with the file name; found by itself when not given")
     subject_column: str | None = Field(None, description="column with the patient; found by itself when not given")
     modality: Modality | None = Field(None, description="found by itself in DICOM")

@@ -1,0 +1,99 @@
+"""A training under way: a hidden folder in the workspace, whole after a kill at any moment."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import load_file, save_file
+
+from medsyn.errors import EnvironmentFault, MissingError
+from medsyn.workspace import GENERATOR, Workspace, atomic_file, disk_errors, read_json, write_json
+
+STATE = "state.json"
+
+
+class Unfinished:
+    """The folder ``generators/.training-<name>-<hex>``.
+
+    ``state.json`` names the tensor file it belongs to, and is replaced last: a kill between the two leaves the
+    earlier pair.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        EnvironmentFault: Another process trains in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise EnvironmentFault(
+                "another process is training here", where=path, mend="Wait for it, or train without --resume."
+            ) from None
+
+    @classmethod
+    def create(cls, workspace: Workspace, name: str) -> Unfinished:
+        """Make a new folder."""
+        workspace.create()
+        path = workspace.path / GENERATOR.folder / f".training-{name}-{secrets.token_hex(4)}"
+        with disk_errors(path):
+            path.mkdir()
+        return cls(path)
+
+    @classmethod
+    def newest(cls, workspace: Workspace, modality: str | None) -> Unfinished:
+        """The unfinished training with the newest snapshot.
+
+        Raises:
+            MissingError: There is none of the modality.
+            EnvironmentFault: It is being trained.
+        """
+        found = unfinished(workspace, modality)
+        if not found:
+            of = f" of modality '{modality}'" if modality else ""
+            raise MissingError(
+                f"no unfinished training{of}", where=workspace.path, mend="Run 'medsyn train-gan' without --resume."
+            )
+        return cls(found[-1])
+
+    def write(self, state: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        """Replace the snapshot."""
+        file = f"training-{secrets.token_hex(4)}.safetensors"
+        with disk_errors(self.path):
+            with atomic_file(self.path / file) as partial:
+                save_file(tensors, partial)
+            write_json(self.path / STATE, state | {"tensors": file})
+            for old in self.path.glob("training-*.safetensors"):
+                if old.name != file:
+                    old.unlink()
+
+    def read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """The last snapshot."""
+        state = read_json(self.path / STATE)
+        return state, load_file(self.path / state["tensors"])
+
+    def release(self) -> None:
+        """Let another process resume it."""
+        self._lock.release()
+
+    def remove(self) -> None:
+        """The training is over: nothing to resume."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+        self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
+
+
+def unfinished(workspace: Workspace, modality: str | None = None) -> list[Path]:
+    """Folders of unfinished trainings that can be resumed, oldest snapshot first."""
+    states = (workspace.path / GENERATOR.folder).glob(f".training-*/{STATE}")
+    known = sorted(states, key=lambda file: file.stat().st_mtime_ns)
+    return [f.parent for f in known if modality is None or read_json(f).get("modality") == modality]

@@ -1,0 +1,78 @@
+"""The checkpoint folder: generator.safetensors beside config.json; no pickle anywhere.
+
+::
+
+    config.json             classes, shapes, sizes of both networks, frozen plan, what it learnt from; written last
+    generator.safetensors   first stage and network
+    subjects.parquet        keyed hashes of the subjects it learnt from: `evaluate` refuses a leak
+    metrics.jsonl           one row a check: losses, KID and coverage on tune
+    samples/*.png           synthetic images, one class a row, fixed noise
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from medsyn.errors import DataError
+from medsyn.generator.model import Generator
+from medsyn.workspace import GENERATOR, atomic_file, read_json
+
+SCHEMA_VERSION = 1
+WEIGHTS = "generator.safetensors"
+SUBJECTS = "subjects.parquet"
+_MEND = "Train again with 'medsyn train-gan', or put back the original file."
+
+
+def save(generator: Generator, folder: Path) -> str:
+    """Write the weights.
+
+    Args:
+        generator: What to save.
+        folder: The checkpoint folder; config.json is the caller's to write, last, with the digest.
+
+    Returns:
+        SHA-256 of the file, for ``digest`` in config.json.
+    """
+    data = save_tensors(generator.state())
+    with atomic_file(folder / WEIGHTS) as partial:
+        partial.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> Generator:
+    """Read a checkpoint folder.
+
+    Args:
+        path: The folder.
+        device: Where the generator shall run.
+
+    Raises:
+        DataError: Missing or damaged file, weights that are not the committed ones, or a newer schema.
+    """
+    config_file, weights_file = Path(path) / GENERATOR.main_file, Path(path) / WEIGHTS
+    config = read_json(config_file)
+    if config.get("schema") != SCHEMA_VERSION:
+        raise DataError(
+            f"has schema {config.get('schema')!r}, this medsyn reads {SCHEMA_VERSION}",
+            where=config_file,
+            mend="Upgrade medsyn, or train again with 'medsyn train-gan'.",
+        )
+    try:
+        data = weights_file.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=weights_file, mend=_MEND) from None
+    if hashlib.sha256(data).hexdigest() != config.get("digest"):
+        raise DataError("is not the file that was committed: its SHA-256 differs", where=weights_file, mend=_MEND)
+    try:
+        generator = Generator(config, device)
+        generator.load_state(load_tensors(data))
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        first = str(error).splitlines()[0]
+        raise DataError(f"does not fit the weights ({first})", where=config_file, mend=_MEND) from None
+    return generator

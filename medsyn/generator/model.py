@@ -1,0 +1,95 @@
+"""A trained generator: labels, a seed and candidate numbers in, images out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from medsyn.compute import numpy_rng
+from medsyn.generator import first_stage, networks
+
+
+class Generator:
+    """The network with its first stage, and all that config.json tells about them.
+
+    Args:
+        config: Content of config.json; what `sample` needs is ``classes``, ``image_shape``, ``network``,
+            ``first_stage`` and ``batch``.
+        device: Where it runs.
+    """
+
+    def __init__(self, config: dict[str, Any], device: torch.device | str = "cpu") -> None:
+        self.config, self.device = config, torch.device(device)
+        self.classes: list[str] = list(config["classes"])
+        c, h, w = config["image_shape"]
+        self.image_shape: tuple[int, int, int] = (c, h, w)
+        self.first_stage = first_stage.build(config["first_stage"], self.image_shape).to(self.device)
+        self.network = networks.build(config["network"]).to(self.device).eval()
+
+    def sample(self, labels: np.ndarray, seed: int, index: np.ndarray) -> np.ndarray:
+        """Make candidates.
+
+        Candidate k is a pure function of (checkpoint, seed, k) and its label: its noise comes from a counter-based
+        generator keyed by (seed, k), and it is computed at place k mod B of a batch of B images whatever else is asked
+        for, because another batch size or place may change the last bits.
+
+        Args:
+            labels: Class indices, int64 ``[n]``.
+            seed: Not negative.
+            index: Candidate numbers k, int64 ``[n]``, not negative, in any order.
+
+        Returns:
+            float32 ``[n, C, H, W]`` in [0, 1].
+
+        Raises:
+            ValueError: Arrays of different length, or a label that is no class.
+        """
+        labels, index = np.asarray(labels, np.int64), np.asarray(index, np.int64)
+        if labels.shape != index.shape or labels.ndim != 1:
+            raise ValueError(f"labels {labels.shape} and index {index.shape} must be vectors of one length")
+        if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes) and index.min() >= 0):
+            raise ValueError(f"labels must lie in 0..{len(self.classes) - 1}, candidate numbers at 0 or above")
+        size = int(self.config["batch"])
+        out = np.empty((len(labels), *self.image_shape), np.float32)
+        for rows in _batches(index, size):
+            place = index[rows] % size
+            noise = np.zeros((size, self.network.noise), np.float32)
+            label = np.zeros(size, np.int64)
+            label[place] = labels[rows]
+            for at, k in zip(place, index[rows], strict=True):
+                noise[at] = numpy_rng("candidate", seed, int(k)).standard_normal(self.network.noise, np.float32)
+            out[rows] = self._forward(noise, label)[place]
+        return out
+
+    @torch.inference_mode()
+    def _forward(self, noise: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        z, label = torch.from_numpy(noise).to(self.device), torch.from_numpy(labels).to(self.device)
+        return self.first_stage.decode(self.network(z, label)).clamp(0, 1).cpu().numpy()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All tensors, on the CPU, as they are saved in generator.safetensors."""
+        parts = {"first_stage": self.first_stage, "network": self.network}
+        return {
+            f"{name}.{key}": value.detach().cpu().contiguous()
+            for name, part in parts.items()
+            for key, value in part.state_dict().items()
+        }
+
+    def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Set all tensors; the names and shapes must match."""
+        for name, part in (("first_stage", self.first_stage), ("network", self.network)):
+            prefix = f"{name}."
+            part.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+def _batches(index: np.ndarray, size: int) -> list[np.ndarray]:
+    """Rows that are computed together: one block of candidate numbers, each number once."""
+    seen: dict[int, int] = defaultdict(int)
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for row, k in enumerate(index.tolist()):
+        groups[seen[k], k // size].append(row)
+        seen[k] += 1
+    return [np.array(rows) for rows in groups.values()]

@@ -1,0 +1,152 @@
+"""Whole trainings on the toy."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from gan.toy import CENTRES, SIDE, Listener, toy_images, write_dataset
+from medsyn import generator
+from medsyn.config import TrainOptions
+from medsyn.data import Dataset
+from medsyn.errors import DataError, MissingError
+from medsyn.gan import TrainResult, run
+from medsyn.gan.material import Material
+from medsyn.gan.unfinished import unfinished
+from medsyn.workspace import GENERATOR, Workspace, read_json
+
+
+def templates() -> tuple[np.ndarray, np.ndarray]:
+    images, labels = [], []
+    for label, name in enumerate(CENTRES):
+        for y, x in CENTRES[name]:
+            image = np.full((SIDE, SIDE), 0.15)
+            image[y - 2 : y + 3, x - 2 : x + 3] += 0.7
+            images.append(image)
+            labels.append(label)
+    return np.stack(images), np.array(labels)
+
+
+def test_it_learns_classes_and_modes(trained: tuple[Workspace, TrainResult]) -> None:
+    made = generator.load(trained[1].path)
+    labels = np.repeat([0, 1], 200)
+    images = made.sample(labels, seed=3, index=np.arange(400))[:, 0]
+    modes, mode_label = templates()
+    distance = np.sqrt(np.square(images[:, None] - modes).mean((2, 3)))
+    nearest = distance.argmin(1)
+    assert (mode_label[nearest] == labels).mean() >= 0.95
+    clear = distance.min(1) < 0.12  # the nearest two modes lie 0.28 apart
+    assert clear.mean() > 0.7
+    assert (np.bincount(nearest[clear], minlength=6) >= 10).sum() >= 5
+    # The start, a Gaussian of each class, blends the modes.
+    start = json.loads((trained[1].path / "metrics.jsonl").read_text().splitlines()[0])
+    assert trained[1].monitor["kid"] < start["kid"]
+    assert unfinished(trained[0]) == []
+    assert not list((trained[0].path / "generators").glob(".training-*"))
+
+
+def test_the_checkpoint_tells_what_it_learnt_from(trained: tuple[Workspace, TrainResult]) -> None:
+    workspace, result = trained
+    dataset = Dataset.open(workspace.path / "datasets" / "toy-001")
+    config = json.loads((result.path / "config.json").read_text())
+    assert config["dataset"] == {"name": "toy-001", "content_digest": dataset.digest}
+    assert config["plan"]["kimg"] == result.kimg == pytest.approx(12, abs=0.064)
+    assert config["training"]["images"] == len(dataset.rows("train"))
+    subjects = pd.read_parquet(result.path / "subjects.parquet")
+    of_train = dataset.table.loc[dataset.rows("train")]
+    assert set(subjects["subject"]) == set(of_train["subject"])
+    assert set(subjects["unit"]) == set(of_train["unit"])
+    held_out = dataset.table.loc[dataset.rows("tune", "val", "test")]
+    assert not set(subjects["unit"]) & set(held_out["unit"])
+    assert result.grid.is_file()
+
+
+def test_val_and_test_are_out_of_reach(toy: Path) -> None:
+    material = Material.open(toy)
+    for split in ("val", "test"):
+        with pytest.raises(PermissionError):
+            material.dataset.rows(split)
+    assert set(material.dataset.table["split"]) == {"train", "tune"}
+
+
+@pytest.mark.parametrize("zoom", [1, 3])  # 16 pixels; 48, where alignment is tried
+def test_interrupted_and_resumed_equals_unbroken(workspace: Workspace, zoom: int) -> None:
+    images, labels = toy_images(20)
+    write_dataset(workspace, np.kron(images, np.ones((zoom, zoom), np.uint16)), labels)
+    options = TrainOptions(budget="1.2kimg", threads=1, seed=5)
+    whole = run(options, workspace)
+    with pytest.raises(KeyboardInterrupt):
+        run(options, workspace, Listener(interrupt_after=9))
+    assert len(unfinished(workspace, "xray")) == 1
+    assert workspace.latest(GENERATOR) == whole.path, "an unfinished training must not show"
+    resumed = run(options.model_copy(update={"resume": True}), workspace)
+    assert resumed.resumed
+    assert not whole.resumed
+    one, two = (load_file(r.path / "generator.safetensors") for r in (whole, resumed))
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert np.array_equal(tensor, two[name]), name
+    assert (whole.path / "metrics.jsonl").read_text() == (resumed.path / "metrics.jsonl").read_text()
+    assert unfinished(workspace) == []
+
+
+def test_a_new_training_leaves_an_unfinished_one_alone(workspace: Workspace, toy: Path) -> None:
+    options = TrainOptions(budget="0.5kimg", threads=1)
+    with pytest.raises(KeyboardInterrupt):
+        run(options, workspace, Listener(interrupt_after=2))
+    (left,) = unfinished(workspace)
+    listener = Listener()
+    run(options, workspace, listener)
+    assert unfinished(workspace) == [left]
+    assert any("--resume" in line for line in listener.said)
+    assert any(line.startswith("plan:") for line in listener.said)
+
+
+def test_a_termination_signal_leaves_a_snapshot(workspace: Workspace, toy: Path) -> None:
+    class Terminator(Listener):
+        def update(self, done: float, note: str = "") -> None:
+            super().update(done, note)
+            if self.updates == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        run(TrainOptions(budget="1kimg", threads=1), workspace, Terminator())
+    assert signal.getsignal(signal.SIGTERM) is before
+    (left,) = unfinished(workspace)
+    assert read_json(left / "state.json")["images"] >= 3 * 64
+
+
+def test_nothing_to_resume(workspace: Workspace) -> None:
+    with pytest.raises(MissingError, match="without --resume"):
+        run(TrainOptions(resume=True), workspace)
+
+
+def test_no_dataset(workspace: Workspace) -> None:
+    with pytest.raises(MissingError, match="medsyn ingest"):
+        run(TrainOptions(modality="xray"), workspace)
+
+
+@pytest.mark.parametrize(
+    ("labels", "synthetic", "count", "says"),
+    [
+        ("same", False, 12, "one class only"),
+        (None, False, 12, "no labels"),
+        ("toy", True, 12, "synthetic"),
+        ("toy", False, 2, "training images"),
+    ],
+)
+def test_data_that_cannot_be_learnt_from(
+    workspace: Workspace, labels: str | None, synthetic: bool, count: int, says: str
+) -> None:
+    images, names = toy_images(count)
+    given = names if labels == "toy" else [labels] * len(names)
+    write_dataset(workspace, images, given, synthetic=synthetic)
+    with pytest.raises(DataError, match=says):
+        run(TrainOptions(budget="1kimg"), workspace)
+    assert workspace.all(GENERATOR) == []
