@@ -28,7 +28,7 @@ from medsyn.evaluate.results import Report
 
 ROOT = Path(__file__).resolve().parents[1]
 INK, MUTED, ACCENT = "#27272a", "#71717a", "#0f766e"
-COLUMNS = 6
+COLUMNS, GAP = 6, 3
 
 
 def main() -> None:
@@ -66,42 +66,56 @@ def main() -> None:
 def draw(dataset: Dataset, synthetic: SyntheticSet, report: Report, file: Path) -> None:
     """Training films beside generated ones, and the effect of every arm with its interval."""
     classes = dataset.classes
-    figure = plt.figure(figsize=(12, 5.2), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=[1.35, 1])
-    panels = left.subplots(len(classes), 2 * COLUMNS + 1, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
-    generated, labels = synthetic.images(), synthetic.labels(classes)
     rows = dataset.rows("train")
-    for r, label in enumerate(classes):
-        of_class = rows[dataset.labels(rows) == r]
+    generated, labels = synthetic.images(), synthetic.labels(classes)
+    films, made = [], []
+    for number in range(len(classes)):
+        of_class = rows[dataset.labels(rows) == number]
         _, first = np.unique(dataset.subjects(of_class), return_index=True)
-        films = dataset.images(of_class[np.sort(first)][:COLUMNS])
-        made = generated[labels == r][:COLUMNS]
-        for c, axes in enumerate(panels[r]):
-            axes.axis("off")
-            if c == COLUMNS:
-                continue
-            image = films[c] if c < COLUMNS else made[c - COLUMNS - 1]
-            axes.imshow(image[0], cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
-        panels[r][0].text(-0.12, 0.5, label, transform=panels[r][0].transAxes, rotation=90, va="center", ha="right")
-    left.text(0.27, 1.0, "training films (simulated)", ha="center", va="top", color=INK)
-    left.text(0.77, 1.0, "generated films", ha="center", va="top", color=ACCENT)
-    axes = right.subplots()
-    verdict = report.verdict
-    shown = [c for c in report.contrasts if c.classifier == verdict.classifier and c.measure == verdict.measure]
-    for y, contrast in enumerate(reversed(shown)):
-        effect, colour = contrast.effect, ACCENT if contrast.primary else MUTED
-        axes.plot([effect.low, effect.high], [y, y], color=colour, lw=2.5 if contrast.primary else 1.2)
-        axes.plot(effect.value, y, "o", color=colour, ms=8 if contrast.primary else 5)
-    axes.set_yticks(range(len(shown)), [c.arm for c in reversed(shown)], fontsize=9)
-    axes.axvline(0, color=INK, lw=0.8)
-    axes.set_xlabel(
-        f"difference in {verdict.measure.upper()} to '{verdict.control}' on test, 95 % interval", fontsize=9
+        films.append(dataset.images(of_class[np.sort(first)][:COLUMNS]))
+        made.append(generated[labels == number][:COLUMNS])
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(15, 3.9), layout="constrained", gridspec_kw={"width_ratios": [1.6, 1.6, 1.3]}
     )
-    axes.set_title(f"Verdict: {verdict.decision}", loc="left", fontweight="bold", color=INK)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#e4e4e7")
-    figure.savefig(file, dpi=110, facecolor="white", bbox_inches="tight")
+    side = dataset.image_shape[-1]
+    for axes, images, title, colour in (
+        (left, films, "Training films (simulated)", INK),
+        (middle, made, "Generated films", ACCENT),
+    ):
+        axes.imshow(mosaic(images), cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
+        axes.set_title(title, loc="left", color=colour, fontweight="bold")
+        axes.set_xticks([])
+        axes.set_yticks([(side + GAP) * (i + 0.5) for i in range(len(classes))], classes if axes is left else [])
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    verdict = report.verdict
+    shown = [c for c in report.contrasts if c.classifier == verdict.classifier and c.measure == verdict.measure][::-1]
+    for y, contrast in enumerate(shown):
+        effect, colour = contrast.effect, ACCENT if contrast.primary else MUTED
+        right.plot([effect.low, effect.high], [y, y], color=colour, lw=2.5 if contrast.primary else 1.2)
+        right.plot(effect.value, y, "o", color=colour, ms=8 if contrast.primary else 5)
+    right.set_yticks(range(len(shown)), [c.arm.replace(" + ", "\n+ ", 1) for c in shown], fontsize=8)
+    right.set_ylim(-0.6, len(shown) - 0.4)
+    right.axvline(0, color=INK, lw=0.8)
+    right.set_xlabel(
+        f"{verdict.measure.upper()} minus that of '{verdict.control}'\ntest split, 95 % interval", fontsize=8
+    )
+    right.set_title(f"Verdict: {verdict.decision}", loc="left", fontweight="bold", color=INK)
+    right.spines[["top", "right", "left"]].set_visible(False)
+    right.tick_params(axis="y", length=0)
+    right.grid(axis="x", color="#e4e4e7")
+    figure.savefig(file, dpi=110, facecolor="white")
+
+
+def mosaic(rows: list[np.ndarray]) -> np.ndarray:
+    """Rows of images ``[n, 1, H, W]`` as one picture, white between them."""
+    side = rows[0].shape[-1]
+    sheet = np.ones((len(rows) * (side + GAP) - GAP, COLUMNS * (side + GAP) - GAP))
+    for r, images in enumerate(rows):
+        for c, image in enumerate(images):
+            top, start = r * (side + GAP), c * (side + GAP)
+            sheet[top : top + side, start : start + side] = image[0]
+    return sheet
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,25 @@ def real_data() -> Path:
     return folder.resolve()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_user() -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MEDSYN_WORKSPACE"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without a run: making one takes seconds, which every workspace would pay."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """An empty workspace."""
-    return Workspace(tmp_path / "workspace").create()
+def workspace(tmp_path: Path, empty_store: Path) -> Workspace:
+    """An empty workspace with an empty MLflow store of its own."""
+    made = Workspace(tmp_path / "workspace").create()
+    shutil.copy(empty_store, made.path / "mlflow.db")
+    return made

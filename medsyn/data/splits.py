@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medsyn.data.schema import SPLITS, Split
+from medsyn.data.schema import Split
 
 FRACTIONS: dict[Split, float] = {"train": 0.6, "tune": 0.1, "val": 0.15, "test": 0.15}
 TUNE_OF_TRAIN = 0.1

@@ -63,10 +63,11 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
     inputs = resolve(options, workspace, progress)
     device = compute.device(options.device, options.threads)
     card, modality = inputs.synthetic_set.card, inputs.dataset.modality
+    name = str(inputs.dataset.meta["name"])
     tags = {"medsyn.parent_run": card.get("mlflow_run"), "medsyn.dataset_digest": inputs.dataset.digest}
     with (
         tracking.start(workspace, "evaluate", modality, tags) as tracked,
-        workspace.build(EVALUATION, modality) as build,
+        workspace.build(EVALUATION, name) as build,
     ):
         tracked.params(options.model_dump())
         progress.say("Computing features")
@@ -79,7 +80,7 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
         collapse = checks.collapse(inputs, bank, options.seed)
         copies, closest = checks.copies(inputs, bank, options.seed)
         seen = looks.record(
-            workspace, inputs.dataset.digest, inputs.synthetic_set.path.name, _next_name(workspace, modality)
+            workspace, inputs.dataset.digest, inputs.synthetic_set.path.name, _next_name(workspace, name)
         )
         scored = comparison.score_all(
             outcomes, inputs.splits["val"], inputs.splits["test"], options.bootstrap, options.seed
@@ -122,9 +123,9 @@ def _commit(build: Build, report: Report, pictures: Galleries) -> Path:
     return build.commit(report.model_dump(mode="json"))
 
 
-def _next_name(workspace: Workspace, modality: str) -> str:
+def _next_name(workspace: Workspace, name: str) -> str:
     numbers = [int(p.name.rsplit("-", 1)[1]) for p in workspace.all(EVALUATION)]
-    return f"{modality}-{max(numbers, default=0) + 1:03d}"
+    return f"{name}-{max(numbers, default=0) + 1:03d}"
 
 
 def _arms(scored: Sequence[comparison.Scored], classifiers: Sequence[str]) -> list[comparison.Arm]:

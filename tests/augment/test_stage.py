@@ -26,11 +26,6 @@ from medsyn.workspace import GENERATOR, SYNTHETIC, Workspace
 SIDE = 16
 
 
-@pytest.fixture(autouse=True)
-def _one_tracking_store(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
-
-
 def write_generator(workspace: Workspace, contrast: float = 0.3):
     """A generator with random weights of a small dataset, as training would leave it."""
     dataset = make_dataset(workspace, *blobs(80, side=SIDE))

@@ -73,9 +73,13 @@ def test_table_lists_every_film_and_class(sample, tmp_path: Path) -> None:
     assert set(rows[0]) == {"file", "label"}
     shares = {label: np.mean([row["label"] == label for row in rows]) for label in LABELS}
     assert {row["label"] for row in rows} == LABELS
-    assert 0.4 < shares["normal"] < 0.6 and 0.2 < shares["opacity"] < 0.4 and 0.12 < shares["nodule"] < 0.3
+    assert 0.4 < shares["normal"] < 0.6
+    assert 0.2 < shares["opacity"] < 0.4
+    assert 0.12 < shares["nodule"] < 0.3
     _, counts = np.unique([ds.PatientID for ds in films], return_counts=True)
-    assert len(counts) == SUBJECTS and counts.min() == 1 and counts.max() == 4
+    assert len(counts) == SUBJECTS
+    assert counts.min() == 1
+    assert counts.max() == 4
 
 
 def test_some_subjects_change_over_time(sample) -> None:
@@ -93,8 +97,10 @@ def test_files_are_computed_radiographs_with_an_identity_to_remove(sample) -> No
     for ds in films:
         assert ds.file_meta.MediaStorageSOPClassUID == pydicom.uid.ComputedRadiographyImageStorage
         assert (ds.BitsAllocated, ds.BitsStored, ds.HighBit) == (16, 12, 11)
-        assert ds.pixel_array.shape == (SIZE, SIZE) and ds.pixel_array.max() <= 4095
-        assert ds.BurnedInAnnotation == "NO" and ds.ViewPosition in ("PA", "AP")
+        assert ds.pixel_array.shape == (SIZE, SIZE)
+        assert ds.pixel_array.max() <= 4095
+        assert ds.BurnedInAnnotation == "NO"
+        assert ds.ViewPosition in ("PA", "AP")
         for keyword in (
             "PatientName",
             "PatientBirthDate",
@@ -104,7 +110,8 @@ def test_files_are_computed_radiographs_with_an_identity_to_remove(sample) -> No
         ):
             assert ds.get(keyword)
         assert any(element.tag.is_private for element in ds)
-    assert shown.min() >= 0 and shown.max() <= 1
+    assert shown.min() >= 0
+    assert shown.max() <= 1
 
 
 def test_photometrics_voi_kinds_views_and_vendors_all_occur(sample) -> None:
@@ -122,7 +129,9 @@ def test_both_photometrics_look_alike_after_the_pipeline(sample) -> None:
         same, photometrics = films[i].PatientID == films[j].PatientID, (films[i][0x280004], films[j][0x280004])
         if same and photometrics[0].value != photometrics[1].value:
             alike.append(np.corrcoef(shown[i].ravel(), shown[j].ravel())[0, 1])
-    assert len(alike) > 20 and np.median(alike) > 0.7 and np.mean(np.array(alike) > 0.3) > 0.95
+    assert len(alike) > 20
+    assert np.median(alike) > 0.7
+    assert np.mean(np.array(alike) > 0.3) > 0.95
 
 
 def test_lung_is_darker_than_mediastinum(sample) -> None:
@@ -183,7 +192,8 @@ def test_disease_only_adds_attenuation_inside_the_chest() -> None:
     clear = project(anatomy, pose, (), size=96)
     for label in ("opacity", "nodule"):
         change = project(anatomy, pose, sample_lesions(rng, label), size=96) - clear
-        assert change.max() > 0.02 and change.min() > -0.2
+        assert change.max() > 0.02
+        assert change.min() > -0.2
         assert np.mean(np.abs(change) > 1e-9) < 0.5
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -15,24 +14,7 @@ from medsyn import tracking
 from medsyn.config import EvaluateOptions
 from medsyn.evaluate.results import Report
 from medsyn.evaluate.stage import run
-from medsyn.workspace import EVALUATION, Workspace
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """An MLflow store without runs: making one costs some seconds, which every workspace here would pay."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        first = Workspace(tmp_path_factory.mktemp("store")).create()
-        with tracking.start(first, "evaluate", "xray"):
-            pass
-    return first.path / "mlflow.db"
-
-
-@pytest.fixture(autouse=True)
-def _local_tracking(monkeypatch, workspace, empty_store):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(empty_store, workspace.path / "mlflow.db")
+from medsyn.workspace import EVALUATION
 
 
 def options(**changes):

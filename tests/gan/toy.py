@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,18 +76,11 @@ def toy(workspace: Workspace) -> Path:
     return write_dataset(workspace, *toy_images(40))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One SQLite store for all trainings here: making a new one takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}")
-        yield
-
-
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, TrainResult]:
+def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[Workspace, TrainResult]:
     """A generator of the toy after 12,000 images, and its workspace."""
     workspace = Workspace(tmp_path_factory.mktemp("trained")).create()
+    shutil.copy(empty_store, workspace.path / "mlflow.db")
     write_dataset(workspace, *toy_images(40))
     return workspace, run(TrainOptions(budget="12kimg", threads=1), workspace)
 

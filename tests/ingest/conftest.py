@@ -14,18 +14,6 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 
-@pytest.fixture(scope="session")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
-@pytest.fixture(autouse=True)
-def _one_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One MLflow store for all tests, because making one takes seconds; the fixture ``default_store`` opts out."""
-    if "default_store" not in request.fixturenames:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("shared_store"))
-
-
 def picture(seed: int, side: int = 64, bits: int = 12) -> np.ndarray:
     """A smooth blob with noise, uint16 over most of ``bits``."""
     rng = np.random.default_rng(seed)
@@ -87,8 +75,3 @@ def pictures(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
         return folder, table(tmp_path / f"{name}.csv", rows)
 
     return make
-
-
-@pytest.fixture
-def default_store() -> None:
-    """Let the test use the workspace's own MLflow store."""

@@ -79,7 +79,6 @@ def decoded(workspace: Workspace) -> str:
 def test_no_canary_comes_out(
     tmp_path: Path,
     workspace: Workspace,
-    default_store: None,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:

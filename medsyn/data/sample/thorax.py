@@ -249,7 +249,7 @@ def _girdle(anatomy: Anatomy, pose: Pose) -> Array:
         for ends, radius in (
             ((inner_top, inner_low), 0.22),
             ((joint, inner_low), 0.36),
-            ((inner_top + [1.5, 1.8], joint + [0.6, -2.2]), 0.32),
+            ((inner_top + np.array([1.5, 1.8]), joint + np.array([0.6, -2.2])), 0.32),
         ):
             start, stop = ends
             parts.append(_rod([(*start, -8.0), (*stop, -8.0)], radius, side))

@@ -1,0 +1,88 @@
+"""The four commands, as a user types them, on real public sets: times and verdicts.
+
+Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Writes benchmarks/results/real_sets.json.
+
+    python benchmarks/real_sets.py [pneumoniamnist] [xray]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from medsyn import Workspace, compute
+from medsyn.workspace import EVALUATION, read_json
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("MEDSYN_TEST_DATA") or ROOT.parent / "shared" / "datasets")
+SETS = {
+    "pneumoniamnist": [DATA / "pneumoniamnist.npz", "--modality", "xray"],
+    "xray": [DATA / "xray", "--labels", DATA / "xray" / "labels.csv", "--modality", "xray"],
+}
+STAGES = [
+    ["train-gan", "--budget", "3m"],
+    ["augment", "--n", "1000", "--balance", "equal"],
+    ["evaluate", "--seeds", "3", "--steps", "600"],
+]
+
+
+def run(name: str, folder: Path) -> dict[str, Any]:
+    """All four commands on one set in a workspace of its own."""
+    seconds, workspace = {}, folder / name
+    for command in [["ingest", *map(str, SETS[name]), "--name", name], *STAGES]:
+        print("medsyn", *command, flush=True)
+        begin = time.monotonic()
+        subprocess.run([sys.executable, "-m", "medsyn", *command, "--workspace", str(workspace)], check=True)
+        seconds[command[0]] = round(time.monotonic() - begin, 1)
+    report = read_json(Workspace(workspace).latest(EVALUATION) / EVALUATION.main_file)
+    fidelity = {row["name"]: row for row in report["fidelity"]["rows"] if row["scope"] == "all"}
+    return {
+        "seconds": seconds,
+        "verdict": report["verdict"],
+        "arms": [
+            {k: arm[k] for k in ("classifier", "name", "chosen")}
+            | {measure: arm["test"][measure]["value"] for measure in ("auroc", "balanced_accuracy", "accuracy")}
+            for arm in report["arms"]
+        ],
+        "fidelity": {
+            row: {k: fidelity[row][k] for k in ("precision", "recall", "coverage")}
+            | {"kid": fidelity[row]["kid"]["value"]}
+            for row in fidelity
+        },
+        "copying": report["copying"]["sentence"],
+        "collapse": report["collapse"]["sentence"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", choices=[[], *SETS], help="default: all")
+    parser.add_argument("--keep", type=Path, help="keep the workspaces here")
+    arguments = parser.parse_args()
+    if not (DATA / "pneumoniamnist.npz").exists():
+        sys.exit(f"no real scans at {DATA}: set MEDSYN_TEST_DATA")
+    with tempfile.TemporaryDirectory() as folder:
+        found = {name: run(name, arguments.keep or Path(folder)) for name in arguments.sets or SETS}
+    numbers = {
+        "command": "python benchmarks/real_sets.py",
+        "seed": 0,
+        "machine": f"{platform.machine()}, {compute.cores()} cores, no GPU",
+        "sets": found,
+    }
+    file = ROOT / "benchmarks" / "results" / "real_sets.json"
+    if file.exists():
+        numbers["sets"] = read_json(file)["sets"] | found
+    file.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
