@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from medsyn import __version__, terminal
-from medsyn.config import STAGES, load_pipeline, validate
-from medsyn.errors import ExitCode, MedsynError
+from medsyn.config import STAGES, load_pipeline, shipped, validate
+from medsyn.errors import ExitCode, MedsynError, UsageError
 from medsyn.workspace import Workspace
 
 log = logging.getLogger("medsyn")
@@ -52,7 +53,6 @@ def ingest(
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores.")] = None,
     seed: SeedOption = None,
     sample_subjects: Annotated[int | None, typer.Option(help="Simulated patients of the built-in sample.")] = None,
-    show_paths: Annotated[bool | None, typer.Option("--show-paths", help="Name files in messages.")] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Turn scans (DICOM, NIfTI, images, npz) into a labelled dataset, split by patient."""
@@ -65,6 +65,7 @@ def train_gan(
     dataset: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time or images shown: 90s, 10m, 2h, 50kimg.")] = None,
     recipe: Annotated[str | None, typer.Option(help="latent-r3gan.")] = None,
+    diffaugment: Annotated[str | None, typer.Option(help="off, or preset: augment real and generated alike.")] = None,
     resume: Annotated[bool | None, typer.Option("--resume", help="Go on with the newest unfinished training.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     seed: SeedOption = None,
@@ -125,7 +126,7 @@ def run(
 @app.command(epilog="Example: [bold]medsyn demo --workspace /tmp/try[/]")
 def demo(workspace: WorkspaceOption = None) -> None:
     """Run everything on the built-in sample of simulated chest films; takes some minutes."""
-    _pipeline("demo", workspace)
+    _pipeline(shipped("pipelines") / "demo.yaml", workspace)
 
 
 @app.command(epilog="Example: [bold]medsyn doctor[/]")
@@ -161,7 +162,7 @@ def _stage(name: str, arguments: dict[str, Any]) -> None:
         _run_stage(name, options, workspace)
 
 
-def _pipeline(path: str, folder: Path | None) -> None:
+def _pipeline(path: str | Path, folder: Path | None) -> None:
     from medsyn import tracking
 
     with _guard():
@@ -170,7 +171,7 @@ def _pipeline(path: str, folder: Path | None) -> None:
         for number, (name, options) in enumerate(stages, 1):
             terminal.heading(f"{number}/{len(stages)} {name}")
             _run_stage(name, options, workspace, hint=False)
-        terminal.ui_hint(tracking.ui_command(workspace))
+        terminal.ui_hint(tracking.ui_hint(workspace))
 
 
 def _run_stage(name: str, options: Any, workspace: Workspace, hint: bool = True) -> None:
@@ -211,7 +212,8 @@ def _guard() -> Iterator[None]:
     except Exception as error:
         # The message of a foreign exception may quote a header: the log gets the place only.
         log.info("bug: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-        terminal.fail(f"unexpected {type(error).__name__}: {error}. This is a bug in medsyn; the log has the place.")
+        text = " ".join(str(error).split())
+        terminal.fail(f"unexpected {type(error).__name__}: {text}. This is a bug in medsyn; the log has the place.")
         code = ExitCode.BUG
     else:
         return
@@ -223,6 +225,17 @@ def _terminate(*_: object) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point: wrong options too end with one line."""
     signal.signal(signal.SIGTERM, _terminate)
-    app()
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        code = ExitCode.INTERRUPTED
+    except typer.BadParameter.__mro__[2] as error:  # click's base class, which Typer may bring along as its own
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "medsyn"
+        message = error.format_message()  # empty where help was shown for want of a command
+        if message:
+            terminal.fail(UsageError(message, where=command, mend=f"See '{command} --help'.").line())
+        code = ExitCode.USAGE
+    sys.exit(code if isinstance(code, int) else 0)

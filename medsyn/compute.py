@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_context
+from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medsyn.errors import EnvironmentFault
@@ -22,8 +25,19 @@ B = TypeVar("B")
 
 
 def cores() -> int:
-    """Cores this process may use (a container's share, not the machine's number)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use: its affinity and the CPU quota of its container, not the machine's number."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no cgroup v2, or "max"
+        return allowed
+
+
+def threads_of_environment() -> int | None:
+    """Threads that ``OMP_NUM_THREADS`` asks for (its first level), None where it says nothing."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdigit() and int(first) > 0 else None
 
 
 def device(name: str = "auto", threads: int | None = None) -> torch.device:
@@ -36,7 +50,7 @@ def device(name: str = "auto", threads: int | None = None) -> torch.device:
     """
     import torch
 
-    torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS", 0)) or cores())
+    torch.set_num_threads(threads or threads_of_environment() or cores())
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -75,8 +89,9 @@ def executor(workers: int | None = None) -> Iterator[Executor]:
     previous = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     pool = ProcessPoolExecutor(
-        workers or cores(), mp_context=get_context("spawn"), initializer=_leave_interrupts_to_parent
+        workers or cores(), mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(os.getpid(),)
     )
+
     try:
         yield pool
     except BaseException:
@@ -91,8 +106,16 @@ def executor(workers: int | None = None) -> Iterator[Executor]:
             os.environ["OMP_NUM_THREADS"] = previous
 
 
-def _leave_interrupts_to_parent() -> None:
+def _begin_worker(parent: int) -> None:
+    """Leave interrupts to the parent, and end with it: a killed parent cannot tell its workers to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def map_ordered(pool: Executor, function: Callable[[A], B], items: Iterable[A], ahead: int = 8) -> Iterator[B]:

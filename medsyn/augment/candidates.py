@@ -2,56 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from medsyn.generator import Generator
 
-BLOCK = 256
+BLOCK = 512
 """Candidates drawn at a time; memory stays flat, and no pixel depends on it."""
 
 
 @dataclass(frozen=True)
-class Block:
-    """Consecutive candidates of one class.
+class Candidate:
+    """One drawn image.
 
     Attributes:
-        index: Candidate numbers, int64 ``[n]``.
-        pixels: uint8 ``[n, C, H, W]``.
-        reasons: Why not fit, or None, one a candidate.
+        index: Candidate number.
+        label: Class name.
+        pixels: uint8 ``[C, H, W]``.
+        reason: Why it is not fit, or None.
     """
 
+    index: int
     label: str
-    index: np.ndarray
     pixels: np.ndarray
-    reasons: list[str | None]
+    reason: str | None
 
 
-def draw(generator: Generator, label: str, wanted: int, seed: int, max_tries: int) -> Iterator[Block]:
-    """Yield candidates of one class in order until ``wanted`` are fit.
+def draw(generator: Generator, wanted: Mapping[str, int], seed: int, max_tries: int) -> Iterator[list[Candidate]]:
+    """Yield candidates in order of their number until every class has as many fit ones as wanted.
 
-    Candidate ``k`` has class ``k mod number of classes`` and is a pure function of checkpoint, seed and ``k``: a larger
-    set begins with the smaller one, whatever the balance.
+    Candidate ``k`` has class ``k mod number of classes`` and is a pure function of checkpoint, seed and ``k``: of each
+    class, a larger set begins with the smaller one, whatever the balance.
 
     Args:
         generator: The model.
-        label: One of its classes.
-        wanted: Fit candidates to reach; the last block ends at the last one needed.
+        wanted: Class -> fit candidates to reach; candidates of a class that has enough are passed over.
         seed: Of the set.
-        max_tries: Candidates at most, as a multiple of ``wanted``.
+        max_tries: Candidates of a class at most, as a multiple of what is wanted of it.
     """
     classes = generator.classes
-    place, fit, drawn = classes.index(label), 0, 0
-    while fit < wanted and drawn < max_tries * wanted:
-        index = (np.arange(drawn, drawn + min(BLOCK, wanted - fit), dtype=np.int64)) * len(classes) + place
-        images = generator.sample(np.full(len(index), place, np.int64), seed, index)
-        reasons = [unfit(image) for image in images]
+    missing = {label: wanted.get(label, 0) for label in classes}
+    tries = {label: max_tries * number for label, number in missing.items()}
+    start = 0
+    while any(missing[c] and tries[c] for c in classes):
+        index = np.arange(start, start + BLOCK, dtype=np.int64)
+        place = index % len(classes)
+        needed = np.array([bool(missing[c] and tries[c]) for c in classes])[place]
+        index, place = index[needed], place[needed]
+        images = generator.sample(place, seed, index)
         pixels = np.rint(np.nan_to_num(images).clip(0, 1) * 255).astype(np.uint8)
-        fit += reasons.count(None)
-        drawn += len(index)
-        yield Block(label, index, pixels, reasons)
+        found = []
+        for k, at, image, grey in zip(index, place, images, pixels, strict=True):
+            label = classes[at]
+            if not (missing[label] and tries[label]):
+                continue
+            reason = unfit(image)
+            missing[label] -= reason is None
+            tries[label] -= 1
+            found.append(Candidate(int(k), label, grey, reason))
+        yield found
+        start += BLOCK
 
 
 def unfit(image: np.ndarray) -> str | None:
@@ -76,6 +88,14 @@ class NearestTraining:
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self._by_class = {str(c): images[labels == c].reshape((labels == c).sum(), -1) for c in np.unique(labels)}
         self._norms = {c: (x**2).sum(1) for c, x in self._by_class.items()}
+
+    def of(self, found: list[Candidate]) -> list[float]:
+        """Distances of candidates, in their order."""
+        distances = np.zeros(len(found))
+        for label in {c.label for c in found}:
+            rows = [i for i, c in enumerate(found) if c.label == label]
+            distances[rows] = self(label, np.stack([found[i].pixels for i in rows]))
+        return distances.tolist()
 
     def __call__(self, label: str, pixels: np.ndarray) -> np.ndarray:
         """Distances of uint8 images ``[n, C, H, W]`` of one class, float64 ``[n]`` in [0, 1]."""

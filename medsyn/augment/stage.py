@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,13 +16,15 @@ from medsyn import __version__, compute, generator, tracking
 from medsyn.augment import candidates, counts, writers
 from medsyn.config import AugmentOptions
 from medsyn.data import Dataset
+from medsyn.data.lookup import by_digest
 from medsyn.errors import DataError, EnvironmentFault
 from medsyn.images import contact_sheet, save_png
 from medsyn.progress import SILENT, Progress
 from medsyn.synthetic import SCHEMA_VERSION
-from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace, free_bytes, read_json
+from medsyn.workspace import GENERATOR, SYNTHETIC, Workspace, atomic_file, free_bytes, read_json
 
 MAX_TRIES = 3
+SHOWN = 12  # images of a class on the contact sheet
 LIMITS = [
     "For research; not for diagnosis.",
     "Synthetic does not mean anonymous: a generator can repeat what it learnt; 'medsyn evaluate' tests for copies.",
@@ -71,13 +74,14 @@ def run(options: AugmentOptions, workspace: Workspace, progress: Progress = SILE
     progress.say("Images: " + ", ".join(f"{c} {n}" for c, n in wanted.items()))
     _check_space(options, model, workspace)
     nearest = _nearest_training(workspace, config, progress)
+    _remember_subjects(source, config["digest"], workspace)
     tags = {"medsyn.parent_run": config.get("mlflow_run"), "medsyn.checkpoint_digest": config["digest"]}
     name = config["name"]
     with (
         tracking.start(workspace.create(), "augment", config["modality"], tags) as tracked,
         workspace.build(SYNTHETIC, name) as build,
     ):
-        tracked.params(options.model_dump())
+        tracked.params(options.model_dump() | {"generator": source.name})
         rows, rejected = _generate(options, model, config["digest"], wanted, nearest, build.path, progress)
         writers.write_tables(build.path, rows)
         accepted = [row for row in rows if row["accepted"]]
@@ -131,72 +135,82 @@ def _generate(
     folder: Path,
     progress: Progress,
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Draw, judge and write class by class; returns the manifest rows and the rejections by reason."""
+    """Draw, judge and write in order of the candidates; returns the manifest rows and the rejections by reason."""
     png = writers.PngWriter(folder, f"medsyn, checkpoint {digest[:16]}, seed {options.seed}")
     npz = writers.NpzWriter(folder, options.n, model.image_shape) if "npz" in options.formats else None
     rows: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
-    samples: dict[str, np.ndarray] = {}
-    row = 0
+    kept: Counter[str] = Counter()
+    samples: dict[str, list[np.ndarray]] = {label: [] for label, number in wanted.items() if number}
     with progress.task("generating", options.n) as task:
-        for label, number in wanted.items():
-            kept = 0
-            for block in candidates.draw(model, label, number, options.seed, MAX_TRIES):
-                distances = nearest(label, block.pixels) if nearest else [None] * len(block.index)
-                for k, pixels, reason, distance in zip(
-                    block.index, block.pixels, block.reasons, distances, strict=True
-                ):
-                    entry = {
-                        "index": int(k),
-                        "label": label,
-                        "accepted": reason is None,
-                        "reason": reason,
-                        "file": None,
-                        "row": None,
-                        "seed": options.seed,
-                        "checkpoint_digest": digest,
-                        "pixel_digest": hashlib.sha256(pixels.tobytes()).hexdigest(),
-                        "file_digest": None,
-                        "scores": {},
-                        "nearest_train_distance": None if distance is None else float(distance),
-                    }
-                    rows.append(entry)
-                    if reason is not None:
-                        rejected[reason] += 1
-                        continue
-                    entry["row"] = row
-                    if "png" in options.formats:
-                        entry["file"] = f"images/{safe_name(label)}/{int(k):08d}.png"
-                        entry["file_digest"] = png.write(entry["file"], pixels)
-                    if npz:
-                        npz.write(row, pixels)
-                    row += 1
-                    kept += 1
-                samples.setdefault(label, block.pixels[[r is None for r in block.reasons]][:12])
-                task.update(row, label)
-            if kept < number:
-                why = ", ".join(f"{n} {reason}" for reason, n in rejected.items())
-                raise DataError(
-                    f"only {kept} of {number} usable images of class '{label}' in {MAX_TRIES * number} tries ({why})",
-                    where="augment",
-                    mend="The generator has collapsed for this class: train it longer, or on more images.",
-                )
+        for found in candidates.draw(model, wanted, options.seed, MAX_TRIES):
+            distances = nearest.of(found) if nearest else [None] * len(found)
+            for candidate, distance in zip(found, distances, strict=True):
+                entry = {
+                    "index": candidate.index,
+                    "label": candidate.label,
+                    "accepted": candidate.reason is None,
+                    "reason": candidate.reason,
+                    "file": None,
+                    "row": None,
+                    "seed": options.seed,
+                    "checkpoint_digest": digest,
+                    "pixel_digest": hashlib.sha256(candidate.pixels.tobytes()).hexdigest(),
+                    "file_digest": None,
+                    "scores": {},
+                    "nearest_train_distance": distance,
+                }
+                rows.append(entry)
+                if candidate.reason is not None:
+                    rejected[candidate.reason] += 1
+                    continue
+                row = entry["row"] = kept.total()
+                if "png" in options.formats:
+                    entry["file"] = f"images/{safe_name(candidate.label)}/{candidate.index:08d}.png"
+                    entry["file_digest"] = png.write(entry["file"], candidate.pixels)
+                if npz:
+                    npz.write(row, candidate.pixels)
+                kept[candidate.label] += 1
+                if len(samples[candidate.label]) < SHOWN:
+                    samples[candidate.label].append(candidate.pixels)
+            task.update(kept.total())
+    short = next((label for label, number in wanted.items() if kept[label] < number), None)
+    if short is not None:
+        why = ", ".join(f"{n} {reason}" for reason, n in rejected.items())
+        raise DataError(
+            f"only {kept[short]} of {wanted[short]} usable images of class '{short}' "
+            f"in {MAX_TRIES * wanted[short]} tries ({why})",
+            where="augment",
+            mend="The generator has collapsed for this class: train it longer, or on more images.",
+        )
     if npz:
         npz.finish([r["label"] for r in rows if r["accepted"]], model.classes)
-    save_png(contact_sheet(samples), folder / "contact_sheet.png")
+    sheet = contact_sheet({label: np.stack(images) for label, images in samples.items()})
+    save_png(sheet, folder / "contact_sheet.png")
     return rows, rejected
 
 
 def _nearest_training(
     workspace: Workspace, config: dict[str, Any], progress: Progress
 ) -> candidates.NearestTraining | None:
-    for path in reversed(workspace.all(DATASET, config["modality"])):
-        if read_json(path / DATASET.main_file)["content_digest"] == config["dataset"]["content_digest"]:
-            dataset = Dataset.open(path, splits=("train",))
-            rows = dataset.rows("train")
-            return candidates.NearestTraining(dataset.images(rows), dataset.table.loc[rows, "label"].to_numpy(str))
+    path = by_digest(workspace, config["dataset"]["content_digest"])
+    if path is not None:
+        dataset = Dataset.open(path, splits=("train",))
+        rows = dataset.rows("train")
+        return candidates.NearestTraining(dataset.images(rows), dataset.table.loc[rows, "label"].to_numpy(str))
     progress.say("The training images are not in this workspace: nearest_train_distance stays empty.")
     return None
+
+
+def _remember_subjects(source: Path, digest: str, workspace: Workspace) -> None:
+    """Keep the keys of whom the generator learnt from, where `evaluate` finds them when the generator is gone.
+
+    Not in the set itself: that is made to be shared.
+    """
+    file = source / "subjects.parquet"
+    if file.is_file():
+        with atomic_file(workspace.create().private / f"subjects-{digest[:16]}.parquet", mode=0o600) as partial:
+            shutil.copyfile(file, partial)
 
 
 def _check_space(options: AugmentOptions, model: generator.Generator, workspace: Workspace) -> None:

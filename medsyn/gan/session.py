@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from medsyn.compute import keyed_seed, torch_rng
-from medsyn.config import TrainOptions, parse_budget
+from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.gan import health
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Check, Monitor
@@ -85,6 +85,8 @@ class Session:
         few_seconds = unit == "seconds" and amount < 60
         monitor = _monitor(material, 128 if few_seconds else 256, device)
         most = most_coefficients(len(material.train))
+        # Off by default: on latent codes it made KID worse in every trial (docs/decisions.md).
+        policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment == "preset" else ()
         tried: dict[str, Session] = {}
         for kind in _candidates(material, monitor):
             progress.say(f"fitting first stage {kind}")
@@ -107,7 +109,7 @@ class Session:
                 final=0.1,
                 beta2=0.99,
                 ema_kimg=10.0,
-                diffaugment=(),
+                diffaugment=policy,
                 monitor_images=128 if few_seconds else 256,
                 device=str(device),
                 threads=torch.get_num_threads(),
@@ -264,13 +266,13 @@ class Session:
         generator.network.load_state_dict(weights)
         return generator
 
-    def _snapshot(self, folder: Unfinished, mlflow: Run) -> None:
+    def state(self, mlflow: Run) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """All that continues this training but the images it learns from: facts for JSON, and tensors."""
         parts = {"trainer": self.trainer.state(), "best": self._best, "first_stage": _weights(self._stage)}
         check = {"best_check": self.best_check, "start_check": self._start_check}
         state = {
             "modality": self.material.dataset.modality,
             "name": str(self.material.dataset.meta["name"]),
-            "dataset_path": str(self.material.dataset.path),
             "dataset_digest": self.material.dataset.digest,
             "plan": self.plan.to_json(),
             "first_stage": first_stage.sizes(self._stage),
@@ -282,6 +284,10 @@ class Session:
             "mlflow_run": mlflow.id,
         } | {key: value.to_json() if value else None for key, value in check.items()}
         tensors = {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
+        return state, tensors
+
+    def _snapshot(self, folder: Unfinished, mlflow: Run) -> None:
+        state, tensors = self.state(mlflow)
         folder.write(state, tensors | {"codes": self.trainer.coefficients.cpu()})
 
     def _log(self, mlflow: Run) -> None:

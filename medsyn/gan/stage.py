@@ -9,9 +9,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from safetensors.torch import save_file
+
 from medsyn import compute, tracking
 from medsyn.config import TrainOptions
-from medsyn.errors import DataError, EnvironmentFault
+from medsyn.data import Dataset
+from medsyn.data.lookup import by_digest
+from medsyn.errors import DataError, EnvironmentFault, MissingError
 from medsyn.gan.material import Material
 from medsyn.gan.session import Session
 from medsyn.gan.unfinished import Unfinished, unfinished
@@ -52,7 +56,8 @@ def run(options: TrainOptions, workspace: Workspace, progress: Progress = SILENT
     """
     started = perf_counter()
     if options.resume:
-        folder = Unfinished.newest(workspace, options.modality)
+        chosen = workspace.find(DATASET, options.dataset) if options.dataset else None
+        folder = Unfinished.newest(workspace, options.modality, chosen and Dataset.open(chosen).digest)
         try:
             return _resume(folder, options, workspace, progress, started)
         finally:
@@ -82,13 +87,14 @@ def _resume(
     folder: Unfinished, options: TrainOptions, workspace: Workspace, progress: Progress, started: float
 ) -> TrainResult:
     state, tensors = folder.read()
-    material = Material.open(Path(state["dataset_path"]))
-    if material.dataset.digest != state["dataset_digest"]:
-        raise DataError(
-            "is not the dataset that this training began with",
-            where=state["dataset_path"],
-            mend="Run 'medsyn train-gan' without --resume.",
+    path = by_digest(workspace, state["dataset_digest"])
+    if path is None:
+        raise MissingError(
+            "the dataset that this training began with is gone",
+            where=workspace.path,
+            mend="Put it back, or run 'medsyn train-gan' without --resume.",
         )
+    material = Material.open(path)
     progress.say(f"resuming {state['name']} at {state['images'] / 1000:g} kimg, with its own plan and budget")
     device = compute.device(options.device, state["plan"]["threads"])
     if device.type != state["plan"]["device"].split(":")[0]:
@@ -121,6 +127,9 @@ def _finish(
         generator = session.chosen()
         digest = checkpoint.save(generator, build.path)
         session.material.write_subjects(build.path / checkpoint.SUBJECTS)
+        state, tensors = session.state(mlflow)
+        # Without the codes of the training images: they would be patients in another coat.
+        save_file(tensors, build.path / checkpoint.TRAINING, metadata={"state": json.dumps(state)})
         with atomic_file(build.path / "metrics.jsonl") as partial:
             partial.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in session.rows))
         save_grid(generator, build.path / "samples" / "chosen.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,24 +43,33 @@ class Unfinished:
 
     @classmethod
     def create(cls, workspace: Workspace, name: str) -> Unfinished:
-        """Make a new folder."""
+        """Make a new folder, and remove those that were killed before their first snapshot."""
         workspace.create()
+        for dead in (workspace.path / GENERATOR.folder).glob(".training-*"):
+            if dead.is_dir() and not (dead / STATE).exists():
+                with suppress(EnvironmentFault):
+                    cls(dead).remove()
         path = workspace.path / GENERATOR.folder / f".training-{name}-{secrets.token_hex(4)}"
+        made = cls(path)
         with disk_errors(path):
             path.mkdir()
-        return cls(path)
+        return made
 
     @classmethod
-    def newest(cls, workspace: Workspace, modality: str | None) -> Unfinished:
-        """The unfinished training with the newest snapshot.
+    def newest(cls, workspace: Workspace, modality: str | None, digest: str | None = None) -> Unfinished:
+        """The unfinished training with the newest snapshot, of one modality and dataset digest where given.
 
         Raises:
             MissingError: There is none of the modality.
             EnvironmentFault: It is being trained.
         """
-        found = unfinished(workspace, modality)
+        found = [
+            path
+            for path in unfinished(workspace, modality)
+            if digest is None or read_json(path / STATE).get("dataset_digest") == digest
+        ]
         if not found:
-            of = f" of modality '{modality}'" if modality else ""
+            of = (f" of modality '{modality}'" if modality else "") + (" on that dataset" if digest else "")
             raise MissingError(
                 f"no unfinished training{of}", where=workspace.path, mend="Run 'medsyn train-gan' without --resume."
             )

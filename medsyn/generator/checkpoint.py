@@ -4,6 +4,7 @@
 
     config.json             classes, shapes, sizes of both networks, frozen plan, what it learnt from; written last
     generator.safetensors   first stage and network
+    training.safetensors    discriminator, averages and optimisers at the end, with the facts as JSON in its metadata
     subjects.parquet        keyed hashes of the subjects it learnt from: `evaluate` refuses a leak
     metrics.jsonl           one row a check: losses, KID and coverage on tune
     samples/*.png           synthetic images, one class a row, fixed noise
@@ -25,6 +26,7 @@ from medsyn.workspace import GENERATOR, atomic_file, read_json
 
 SCHEMA_VERSION = 1
 WEIGHTS = "generator.safetensors"
+TRAINING = "training.safetensors"
 SUBJECTS = "subjects.parquet"
 _MEND = "Train again with 'medsyn train-gan', or put back the original file."
 

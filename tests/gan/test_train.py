@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from gan.toy import CENTRES, SIDE, Listener, toy_images, write_dataset
 from medsyn import generator
-from medsyn.config import TrainOptions
+from medsyn.config import TrainOptions, load_preset
 from medsyn.data import Dataset
 from medsyn.errors import DataError, MissingError
 from medsyn.gan import TrainResult, run
@@ -120,6 +121,43 @@ def test_a_termination_signal_leaves_a_snapshot(workspace: Workspace, toy: Path)
     assert signal.getsignal(signal.SIGTERM) is before
     (left,) = unfinished(workspace)
     assert read_json(left / "state.json")["images"] >= 3 * 64
+
+
+def test_the_training_state_is_kept_without_the_images(trained: tuple[Workspace, TrainResult]) -> None:
+    path = trained[1].path / "training.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        names, state = set(file.keys()), json.loads(file.metadata()["state"])
+    assert state["images"] == trained[1].kimg * 1000
+    for part in ("trainer.generator.", "trainer.discriminator.", "trainer.average.", "trainer.adam.", "first_stage."):
+        assert any(name.startswith(part) for name in names), part
+    assert "codes" not in names
+    images = len(Dataset.open(trained[0].path / "datasets" / "toy-001").rows("train"))
+    assert all(images not in tensor.shape for tensor in load_file(path).values())
+
+
+def test_resume_keeps_to_the_dataset_that_is_named(workspace: Workspace, toy: Path) -> None:
+    other = write_dataset(workspace, *toy_images(24, seed=1), name="other")
+    with pytest.raises(KeyboardInterrupt):
+        run(TrainOptions(budget="0.5kimg", threads=1, dataset="toy"), workspace, Listener(interrupt_after=2))
+    with pytest.raises(MissingError, match="on that dataset"):
+        run(TrainOptions(resume=True, dataset=other.name), workspace)
+    assert run(TrainOptions(resume=True, dataset="toy", threads=1), workspace).resumed
+
+
+def test_a_training_killed_before_its_first_snapshot_is_cleared_away(workspace: Workspace, toy: Path) -> None:
+    dead = workspace.path / "generators" / ".training-toy-0"
+    dead.mkdir()
+    run(TrainOptions(budget="0.2kimg", threads=1), workspace)
+    assert not dead.exists()
+
+
+def test_diffaugment_follows_the_preset(workspace: Workspace, toy: Path) -> None:
+    policy = load_preset("xray").diffaugment
+    plan = read_json(
+        run(TrainOptions(budget="0.2kimg", threads=1, diffaugment="preset"), workspace).path / "config.json"
+    )
+    assert plan["plan"]["diffaugment"] == policy
+    assert "flip" not in policy
 
 
 def test_nothing_to_resume(workspace: Workspace) -> None:

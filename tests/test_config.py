@@ -1,0 +1,93 @@
+"""Options, presets and pipelines: wrong keys are named, right ones arrive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medsyn.config import (
+    MODALITIES,
+    EvaluateOptions,
+    IngestOptions,
+    load_pipeline,
+    load_preset,
+    parse_budget,
+    validate,
+)
+from medsyn.errors import UsageError
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_every_preset_loads(modality: str) -> None:
+    preset = load_preset(modality)
+    assert preset.modality == modality
+    assert preset.dicom_modalities
+
+
+def test_no_chest_is_mirrored() -> None:
+    preset = load_preset("xray")
+    assert not preset.augmentation.flip
+    assert "flip" not in preset.diffaugment
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("sizes: 32\n", "sizes"), ("- a\n", "table"), ("modality: [\n", "YAML"), ("modality: xray\n", "dicom_modalities")],
+)
+def test_a_wrong_preset_names_the_file_and_the_key(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=says) as caught:
+        load_preset("xray", file)
+    assert "mine.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90s", ("seconds", 90)), ("10m", ("seconds", 600)), ("1.5h", ("seconds", 5400)), ("50kimg", ("kimg", 50))],
+)
+def test_budgets(text: str, expected: tuple[str, float]) -> None:
+    assert parse_budget(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "10", "0s", "-3m", "3 weeks", "kimg"])
+def test_what_is_no_budget(text: str) -> None:
+    with pytest.raises(ValueError, match="budget"):
+        parse_budget(text)
+
+
+def test_classes_come_as_text_or_list() -> None:
+    assert IngestOptions(classes="normal, pneumonia").classes == ["normal", "pneumonia"]
+    assert IngestOptions(classes=["a", "b"]).classes == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"seeds": 1}, "seeds"),
+        ({"ratios": [0]}, "ratio"),
+        ({"primary": "cnn", "classifiers": ["probe"]}, "primary"),
+        ({"sedes": 3}, "unknown key 'sedes'"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(options: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says) as caught:
+        validate(EvaluateOptions, options, where="medsyn evaluate")
+    assert "\n" not in caught.value.line()
+
+
+def test_a_folder_named_demo_does_not_hide_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert load_pipeline("demo")[0][0] == "ingest"
+    assert load_pipeline("pipelines/demo.yaml") == load_pipeline("demo")
+    with pytest.raises(UsageError, match="Shipped ones: chest_xray, demo"):
+        load_pipeline("elsewhere/demo.yaml")
+
+
+def test_a_pipeline_of_the_user_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo.yaml").write_text("name: mine\nstages:\n  - augment: {n: 7}\n")
+    ((stage, options),) = load_pipeline("demo.yaml")
+    assert (stage, options.n) == ("augment", 7)
