@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -28,9 +28,6 @@ test: $(VENV)/installed-dev lint  ## lint and all tests, one process a core
 lint: $(VENV)/installed-dev  ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-types: $(VENV)/installed-dev  ## static types
-	$(BIN)/mypy
 
 bench: $(VENV)/installed-dev  ## every number that README and docs claim
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

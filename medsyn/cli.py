@@ -19,6 +19,7 @@ from medsyn.errors import ExitCode, MedsynError, UsageError
 from medsyn.workspace import Workspace
 
 log = logging.getLogger("medsyn")
+CLICK_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException, which Typer may bring along as its own
 app = typer.Typer(
     name="medsyn",
     no_args_is_help=True,
@@ -156,10 +157,11 @@ def _root(
 
 def _stage(name: str, arguments: dict[str, Any]) -> None:
     with _guard():
-        workspace = _open(arguments.pop("workspace"))
+        folder = arguments.pop("workspace")
+        workspace = _open(folder)
         given = {key: value for key, value in arguments.items() if value not in (None, [])}
         options = validate(STAGES[name], given, where=f"medsyn {name}")
-        _run_stage(name, options, workspace)
+        terminal.show_next(name, _run_stage(name, options, workspace), folder)
 
 
 def _pipeline(path: str | Path, folder: Path | None) -> None:
@@ -170,17 +172,18 @@ def _pipeline(path: str | Path, folder: Path | None) -> None:
         workspace = _open(folder)
         for number, (name, options) in enumerate(stages, 1):
             terminal.heading(f"{number}/{len(stages)} {name}")
-            _run_stage(name, options, workspace, hint=False)
+            _run_stage(name, options, workspace)
         terminal.ui_hint(tracking.ui_hint(workspace))
 
 
-def _run_stage(name: str, options: Any, workspace: Workspace, hint: bool = True) -> None:
+def _run_stage(name: str, options: Any, workspace: Workspace) -> Any:
     from medsyn import stages
 
     log.info("%s started", name)
     result = stages.run(name, options, workspace, terminal.Terminal())
     log.info("%s finished: %s", name, result.path.name)
-    terminal.show(name, result, hint)
+    terminal.show(name, result)
+    return result
 
 
 def _open(folder: Path | None) -> Workspace:
@@ -231,7 +234,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except typer.Abort:
         code = ExitCode.INTERRUPTED
-    except typer.BadParameter.__mro__[2] as error:  # click's base class, which Typer may bring along as its own
+    except CLICK_ERROR as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "medsyn"
         message = error.format_message()  # empty where help was shown for want of a command

@@ -75,7 +75,7 @@ class IngestOptions(_Strict):
     size: int | None = Field(None, ge=16, le=1024)
     workers: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0, description="of the built-in sample")
-    sample_subjects: int = Field(300, ge=12, description="simulated patients of the built-in sample")
+    sample_subjects: int = Field(300, ge=30, description="simulated patients of the built-in sample")
 
     @field_validator("classes", mode="before")
     @classmethod

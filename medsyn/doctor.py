@@ -29,6 +29,8 @@ PACKAGES = {
     "pyarrow": "every table",
     "safetensors": "checkpoints",
 }
+OPTIONAL = {"pylibjpeg-libjpeg"}
+"""Under the GPL, which not everyone can take; without it those files go to the ledger."""
 LOW_DISK = 2 * 2**30
 
 
@@ -43,7 +45,8 @@ def show(workspace: Workspace) -> bool:
             table.add_row(package, metadata.version(package))
         except metadata.PackageNotFoundError:
             table.add_row(package, f"[red]missing[/] (needed for {purpose})")
-            problems.append(f"pip install {package}")
+            if package not in OPTIONAL:
+                problems.append(f"pip install {package}")
     table.add_row("device", _device())
     table.add_row("cores", str(compute.cores()))
     table.add_row("workspace", escape(str(workspace.path)) + ("" if workspace.path.exists() else " (not made yet)"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -19,16 +19,11 @@ class Task(Protocol):
 class Progress(Protocol):
     """What a stage calls; the command line draws bars, a notebook may pass its own."""
 
-    def task(self, label: str, total: float) -> _TaskContext:
-        """Open a task of ``total`` units; use as a context manager that yields a `Task`."""
+    def task(self, label: str, total: float) -> AbstractContextManager[Task]:
+        """Open a task of ``total`` units."""
 
     def say(self, text: str) -> None:
         """Tell one line: which input was chosen, a warning, a plan."""
-
-
-class _TaskContext(Protocol):
-    def __enter__(self) -> Task: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class _SilentTask:

@@ -71,12 +71,17 @@ def heading(stage: str) -> None:
     err.print(f"[bold cyan]{escape(stage)}[/]")
 
 
-def show(stage: str, result: Any, hint: bool = True) -> None:
-    """Print what a stage made and, with ``hint``, which command comes next."""
+def show(stage: str, result: Any) -> None:
+    """Print what a stage made."""
     {"ingest": _ingest, "train-gan": _train, "augment": _augment, "evaluate": _evaluate}[stage](result)
-    following = {"ingest": "medsyn train-gan", "train-gan": "medsyn augment", "augment": "medsyn evaluate"}.get(stage)
-    if following and hint:
-        out.print(f"[dim]Next: {following} --modality {result.modality}[/]")
+
+
+def show_next(stage: str, result: Any, workspace: Path | None) -> None:
+    """Print the command that comes next, with the workspace where one was named."""
+    following = {"ingest": "train-gan", "train-gan": "augment", "augment": "evaluate"}.get(stage)
+    if following:
+        named = f" --workspace {_path(workspace)}" if workspace else ""
+        out.print(f"[dim]Next: medsyn {following} --modality {result.modality}{named}[/]")
 
 
 def _ingest(result: Any) -> None:

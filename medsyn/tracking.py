@@ -130,11 +130,12 @@ def _connect(workspace: Workspace) -> tuple[MlflowClient | None, str]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     warnings.filterwarnings("ignore", module=r"mlflow.*")
-    for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         from mlflow import MlflowClient
 
+        # What goes wrong is told by `_tell`, in one line; MLflow and SQLAlchemy would print tracebacks.
+        for name in ("mlflow", "mlflow.store.db.utils", "mlflow.utils.rest_utils", "alembic", "sqlalchemy"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         client = MlflowClient(tracking_uri=uri(workspace))
         found = client.get_experiment_by_name("medsyn")
         if found is not None:

@@ -146,7 +146,7 @@ def _generate(
         for found in candidates.draw(model, wanted, options.seed, MAX_TRIES):
             distances = nearest.of(found) if nearest else [None] * len(found)
             for candidate, distance in zip(found, distances, strict=True):
-                entry = {
+                entry: dict[str, Any] = {
                     "index": candidate.index,
                     "label": candidate.label,
                     "accepted": candidate.reason is None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,10 @@ class NpzWriter:
         channels, height, width = shape
         axes = (n, height, width) if channels == 1 else (n, height, width, channels)
         self._images = np.lib.format.open_memmap(self._staging, "w+", np.uint8, axes)
+        if hasattr(os, "posix_fallocate"):
+            # Writing to a hole of a mapped file on a full disk kills the process; asking first is an error like others.
+            with open(self._staging, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, self._staging.stat().st_size)
 
     def write(self, row: int, pixels: np.ndarray) -> None:
         self._images[row] = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)

@@ -9,8 +9,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from safetensors.torch import save_file
-
 from medsyn import compute, tracking
 from medsyn.config import TrainOptions
 from medsyn.data import Dataset
@@ -56,8 +54,8 @@ def run(options: TrainOptions, workspace: Workspace, progress: Progress = SILENT
     """
     started = perf_counter()
     if options.resume:
-        chosen = workspace.find(DATASET, options.dataset) if options.dataset else None
-        folder = Unfinished.newest(workspace, options.modality, chosen and Dataset.open(chosen).digest)
+        digest = Dataset.open(workspace.find(DATASET, options.dataset)).digest if options.dataset else None
+        folder = Unfinished.newest(workspace, options.modality, digest)
         try:
             return _resume(folder, options, workspace, progress, started)
         finally:
@@ -129,7 +127,7 @@ def _finish(
         session.material.write_subjects(build.path / checkpoint.SUBJECTS)
         state, tensors = session.state(mlflow)
         # Without the codes of the training images: they would be patients in another coat.
-        save_file(tensors, build.path / checkpoint.TRAINING, metadata={"state": json.dumps(state)})
+        checkpoint.write_tensors(build.path / checkpoint.TRAINING, tensors, {"state": json.dumps(state)})
         with atomic_file(build.path / "metrics.jsonl") as partial:
             partial.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in session.rows))
         save_grid(generator, build.path / "samples" / "chosen.png")

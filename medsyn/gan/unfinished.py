@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from medsyn.errors import EnvironmentFault, MissingError
-from medsyn.workspace import GENERATOR, Workspace, atomic_file, disk_errors, read_json, write_json
+from medsyn.generator.checkpoint import write_tensors
+from medsyn.workspace import GENERATOR, Workspace, disk_errors, read_json, write_json
 
 STATE = "state.json"
 
@@ -79,8 +80,7 @@ class Unfinished:
         """Replace the snapshot."""
         file = f"training-{secrets.token_hex(4)}.safetensors"
         with disk_errors(self.path):
-            with atomic_file(self.path / file) as partial:
-                save_file(tensors, partial)
+            write_tensors(self.path / file, tensors)
             write_json(self.path / STATE, state | {"tensors": file})
             for old in self.path.glob("training-*.safetensors"):
                 if old.name != file:
@@ -92,14 +92,17 @@ class Unfinished:
         return state, load_file(self.path / state["tensors"])
 
     def release(self) -> None:
-        """Let another process resume it."""
+        """Let another process resume it; without a snapshot there is nothing to resume, and it goes."""
+        lock_file = self.path.with_name(self.path.name + ".lock")
+        if not (self.path / STATE).exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+            lock_file.unlink(missing_ok=True)
         self._lock.release()
 
     def remove(self) -> None:
         """The training is over: nothing to resume."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        (self.path / STATE).unlink(missing_ok=True)
         self.release()
-        self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
 
 
 def unfinished(workspace: Workspace, modality: str | None = None) -> list[Path]:

@@ -41,8 +41,16 @@ def save(generator: Generator, folder: Path) -> str:
     Returns:
         SHA-256 of the file, for ``digest`` in config.json.
     """
-    data = save_tensors(generator.state())
-    with atomic_file(folder / WEIGHTS) as partial:
+    return write_tensors(folder / WEIGHTS, generator.state())
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> str:
+    """Write a safetensors file atomically; returns its SHA-256.
+
+    Through memory: safetensors' own writer hides a full disk behind an error of its own kind.
+    """
+    data = save_tensors(tensors, metadata)
+    with atomic_file(path) as partial:
         partial.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 

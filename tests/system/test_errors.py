@@ -105,23 +105,48 @@ def test_wrong_option_value(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 6 MiB."""
+def small_disk(tmp_path, request):
+    """A disk of so many MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True)
+    size = f"size={request.param}m"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting a small tmpfs needs more rights than this machine gives")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.parametrize("small_disk", [6], indirect=True)
 def test_disk_full_while_ingesting(tmp_path, small_disk):
     workspace = small_disk / "workspace"
     arguments = ("--sample-subjects", 120, "--size", 64, "--workers", 1, "--workspace", workspace)
     check(medsyn("ingest", *arguments, cwd=tmp_path), 5, "full")
     assert not snapshot(workspace)
     shutil.rmtree(workspace)
+
+
+@pytest.mark.parametrize("small_disk", [64], indirect=True)
+def test_disk_full_while_training_generating_and_evaluating(tmp_path, small_disk):
+    workspace, filler = small_disk / "workspace", small_disk / "filler"
+    stages = [
+        ("ingest", "--sample-subjects", 60, "--size", 32, "--workers", 1),
+        ("train-gan", "--budget", "1kimg"),
+        ("augment", "--n", 400),
+        ("evaluate", "--seeds", 2, "--steps", 2, "--ratio", 0.5, "--bootstrap", 100),
+    ]
+    for number, (command, *options) in enumerate(stages):
+        if number:
+            before = snapshot(workspace)
+            with open(filler, "wb") as file:
+                file.write(b"x" * (shutil.disk_usage(small_disk).free - 100_000))
+            check(
+                medsyn(command, *options, "--workspace", workspace, cwd=tmp_path), 5, "full" if number != 2 else "GiB"
+            )
+            assert snapshot(workspace) == before
+            filler.unlink()
+        done = medsyn(command, *options, "--workspace", workspace, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 def test_read_only_place(tmp_path):
