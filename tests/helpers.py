@@ -42,6 +42,7 @@ def make_dataset(
     *,
     subjects: Sequence[str] | None = None,
     official: Sequence[str] | None = None,
+    synthetic: Sequence[bool] | None = None,
     class_names: Sequence[str] = ("no_finding", "pneumonia"),
     modality: str = "xray",
 ) -> Dataset:
@@ -65,6 +66,7 @@ def make_dataset(
                 display_source="dtype",
                 label=class_names[label],
                 official_split=official[i] if official is not None else None,
+                synthetic=bool(synthetic[i]) if synthetic is not None else False,
             )
             writer.add(record, (image * 65535).round().astype(np.uint16))
         written = writer.finish(key=workspace.project_key(), name=modality, modality=modality)

@@ -44,7 +44,10 @@ def test(
     else:
         least = min(per_class, key=lambda name: per_class[name])
         sentence = (
-            f"No collapse: every class holds at least {per_class[least]:.0%} of the distinct images that equally many "
-            f"real ones do (lowest: '{least}')."
+            f"No collapse: every class tested holds at least {per_class[least]:.0%} of the distinct images that "
+            f"equally many real ones do (lowest: '{least}')."
         )
+    left_out = [name for name in classes if name not in per_class]
+    if per_class and left_out:
+        sentence += f" Not tested, for want of images: {', '.join(left_out)}."
     return Collapse(per_class=per_class, found=bool(low), sentence=sentence)

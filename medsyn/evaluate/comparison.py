@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TypeVar
 
 import numpy as np
@@ -60,9 +62,16 @@ class FeatureBank:
         self.plain["real"] = np.concatenate([self.plain["train"], self.plain["tune"]])
         self.plain["synthetic"] = self.extractor(self.inputs.synthetic.pixels)
 
+    def of_origin(self, split: str) -> np.ndarray:
+        """Features of one split of the dataset that the generator learnt from, which must be at hand."""
+        if self.inputs.origin is self.inputs.splits:
+            return self.plain[split]
+        assert self.inputs.origin is not None
+        return self.extractor(self.inputs.origin[split].pixels)
+
     def augmented(self, name: str, rows: np.ndarray, seed: int) -> np.ndarray:
         """Features of the augmented copies of some rows of ``real`` or ``synthetic``."""
-        images = self.inputs.synthetic if name == "synthetic" else self.inputs.real_train()
+        images = self.inputs.synthetic if name == "synthetic" else self.inputs.real_train
         known = self._augmented.setdefault((name, seed), np.full((len(images), self.extractor.dimension), np.nan, "f4"))
         new = rows[np.isnan(known[rows, 0])]
         for row in np.array_split(new, max(1, len(new) // 256)) if len(new) else []:
@@ -70,6 +79,11 @@ class FeatureBank:
             changed = augment(pixels, self.inputs.preset.augmentation, seed, name, int(row[0]))
             known[row] = self.extractor(changed.numpy())
         return known[rows]
+
+
+def plans(inputs: Inputs, options: EvaluateOptions) -> list[arms.Plan]:
+    """The arms of this evaluation: nothing can be learnt from synthetic images alone where a class is absent."""
+    return [plan for plan in arms.plans(options.ratios) if plan.real or not inputs.absent]
 
 
 def run(
@@ -88,15 +102,15 @@ def run(
         device: Where to train.
         told: Called with the number of trained classifiers and the name of an arm.
     """
-    real = inputs.real_train()
+    real = inputs.real_train
     jobs = [
         (classifier, plan, options.seed * 1000 + repeat)
         for classifier in options.classifiers
-        for plan in arms.plans(options.ratios)
+        for plan in plans(inputs, options)
         for repeat in range(options.seeds)
     ]
 
-    def train(job: tuple[str, arms.Plan, int]) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+    def train(job: tuple[str, arms.Plan, int], stop: Event) -> tuple[dict[str, int], dict[str, np.ndarray]]:
         classifier, plan, seed = job
         extra = arms.synthetic_rows(plan, len(inputs.synthetic), len(real), seed)
         pool = take(inputs.synthetic, extra)
@@ -104,19 +118,20 @@ def run(
             pool = join(real, pool)
         counts = {c: int((pool.labels == i).sum()) for i, c in enumerate(inputs.dataset.classes)}
         if classifier == "cnn":
-            return counts, _cnn(inputs, options, plan, pool, seed, device)
+            return counts, _cnn(inputs, options, plan, pool, seed, device, stop)
         return counts, _probe(inputs, bank, plan, extra, seed)
 
     # `probe` shares the feature bank, so it goes one by one; trainings of `cnn` share nothing.
     alone = [job for job in jobs if job[0] == "probe"]
     together = [job for job in jobs if job[0] != "probe"]
-    found = {}
+    found: dict[tuple[str, arms.Plan, int], tuple[dict[str, int], dict[str, np.ndarray]]] = {}
     for job in alone:
         told(len(found), f"{job[0]}: {job[1].name}")
-        found[job] = train(job)
-    for job, result in zip(together, _side_by_side(train, together, device), strict=True):
-        found[job] = result
-        told(len(found), f"{job[0]}: {job[1].name}")
+        found[job] = train(job, Event())
+    with closing(_side_by_side(train, together, device)) as results:
+        for job, result in zip(together, results, strict=True):
+            found[job] = result
+            told(len(found), f"{job[0]}: {job[1].name}")
     outcomes = []
     for classifier, plan in dict.fromkeys(job[:2] for job in jobs):
         mine = [found[job] for job in jobs if job[:2] == (classifier, plan)]
@@ -125,30 +140,40 @@ def run(
     return outcomes
 
 
-def _side_by_side(function: Callable[[A], B], items: Sequence[A], device: torch.device) -> Iterator[B]:
+def _side_by_side(
+    function: Callable[[A, Event], B], items: Sequence[A], device: torch.device
+) -> Generator[B, None, None]:
     """Results in order; on CPU, as many items at once as there are threads, each on one.
 
     Small networks gain little from two threads on one step, and one thread each gives the same bits on any number
-    of cores.
+    of cores. Where one fails or the caller leaves, the event tells those under way to end.
     """
+    stop = Event()
     if device.type != "cpu":
-        yield from map(function, items)
+        yield from (function(item, stop) for item in items)
         return
     threads = torch.get_num_threads()
     # The number of threads is a property of the calling thread.
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = [pool.submit(function, item) for item in items]
+        futures = [pool.submit(function, item, stop) for item in items]
         try:
             for future in futures:
                 yield future.result()
         finally:
+            stop.set()
             for future in futures:
                 future.cancel()
     torch.set_num_threads(threads)
 
 
 def _cnn(
-    inputs: Inputs, options: EvaluateOptions, plan: arms.Plan, pool: Images, seed: int, device: torch.device
+    inputs: Inputs,
+    options: EvaluateOptions,
+    plan: arms.Plan,
+    pool: Images,
+    seed: int,
+    device: torch.device,
+    stop: Event,
 ) -> dict[str, np.ndarray]:
     network = cnn.train(
         pool.pixels,
@@ -160,6 +185,7 @@ def _cnn(
         device=device,
         balanced=plan.balanced,
         augmentation=inputs.preset.augmentation if plan.classical else None,
+        stop=stop,
     )
     return {split: cnn.predict(network, inputs.splits[split].pixels, device) for split in ("val", "test")}
 
@@ -167,28 +193,28 @@ def _cnn(
 def _probe(inputs: Inputs, bank: FeatureBank, plan: arms.Plan, extra: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     sources = [("synthetic", extra, inputs.synthetic.labels[extra])] if len(extra) else []
     if plan.real:
-        labels = inputs.real_train().labels
+        labels = inputs.real_train.labels
         sources.insert(0, ("real", np.arange(len(labels)), labels))
     features = [bank.plain[name][rows] for name, rows, _ in sources]
     labels_of = [labels for _, _, labels in sources]
     if plan.classical:
         features += [bank.augmented(name, rows, seed) for name, rows, _ in sources]
         labels_of += labels_of
-    labels = np.concatenate(labels_of)
     model = probe.train(
-        np.concatenate(features), labels, bank.plain["val"], inputs.splits["val"].labels, balanced=plan.balanced
+        np.concatenate(features),
+        np.concatenate(labels_of),
+        bank.plain["val"],
+        inputs.splits["val"].labels,
+        len(inputs.dataset.classes),
+        balanced=plan.balanced,
     )
-    found = {}
-    for split in ("val", "test"):
-        # A class that the pool lacks (a collapsed synthetic set) gets probability 0.
-        found[split] = np.zeros((len(inputs.splits[split]), len(inputs.dataset.classes)))
-        found[split][:, model.classes_] = model.predict_proba(bank.plain[split])
-    return found
+    return {split: model.predict(bank.plain[split]) for split in ("val", "test")}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Measures of one outcome on one split: ``[S]`` on the whole split and ``[S, B]`` in its bootstrap draws."""
+    """Measures of one outcome on one split: ``[S]`` on the whole split and ``[S, B]`` in its bootstrap draws; ``units``
+    counts the subjects of the smallest class."""
 
     per_seed: dict[str, np.ndarray]
     per_draw: dict[str, np.ndarray]
@@ -232,7 +258,9 @@ def score(
         table["accuracy"].append(scores.accuracy(decisions, images.labels, both))
     stacked = {m: np.stack(v) for m, v in table.items()}
     return Scores(
-        {m: v[:, 0] for m, v in stacked.items()}, {m: v[:, 1:] for m, v in stacked.items()}, len(set(images.units))
+        {m: v[:, 0] for m, v in stacked.items()},
+        {m: v[:, 1:] for m, v in stacked.items()},
+        statistics.fewest_units(images.units, images.labels),
     )
 
 

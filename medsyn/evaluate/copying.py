@@ -20,10 +20,18 @@ ALPHA = 0.001
 EXCESS = 0.02
 """Copies are called out where the corrected p-value is below ALPHA and the share exceeds the null by EXCESS."""
 
+NEAR = 0.2
+"""A synthetic image nearer to a training image than this share of the smallest held-out distance is a copy. On real
+films honest images stay above 0.7 of that distance; saved and brightened copies lie at 0.001 to 0.25."""
+
+FLOOR = 0.02
+"""The distance below which an image is a copy whatever the held-out images do; rounding to 8 bits stays under 0.01."""
+
 LARGEST = 1000
 SMALLEST = 5
 SIDE = 32
-CHUNK = 128
+BUDGET = 4_000_000
+"""Correlations held at once: memory grows neither with the synthetic nor with the training images."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,21 @@ class Nearest:
     train: np.ndarray
 
 
+@dataclass(frozen=True)
+class Singles:
+    """Synthetic images that all but equal one training image.
+
+    Attributes:
+        copies: Whether each synthetic image is one ``[n]``.
+        limit: Distance of aligned pixels below which it is.
+        unseen: Held-out real images below it: more than 0 only where the dataset itself repeats images.
+    """
+
+    copies: np.ndarray
+    limit: float
+    unseen: int
+
+
 def in_features(query: np.ndarray, labels: np.ndarray, train: np.ndarray, train_labels: np.ndarray) -> Nearest:
     """Euclidean distance of feature vectors ``[n, d]`` to ``[m, d]``."""
     return _nearest(query, labels, train, train_labels, distances)
@@ -54,22 +77,42 @@ def in_pixels(query: np.ndarray, labels: np.ndarray, train: np.ndarray, train_la
     distance is the root mean square difference ``sqrt(2 - 2 r)``, r the best correlation over 9 shifts, each also
     mirrored.
     """
-    small, reference = _small(query), _small(train)
-    views = [
-        _normalised(torch.roll(v, (dy, dx), (2, 3))[:, :, 1:-1, 1:-1])
-        for v in (small, small.flip(3))
-        for dy in (-1, 0, 1)
-        for dx in (-1, 0, 1)
-    ]
-    stacked, target = torch.stack(views, 1).numpy(), _normalised(reference[:, :, 1:-1, 1:-1]).numpy()
+    target = _normalised(_small(train)[:, :, 1:-1, 1:-1]).numpy()
+    return _nearest(query, labels, target, train_labels, _aligned)
 
-    def aligned(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        for start in range(0, len(a), CHUNK):
-            part = a[start : start + CHUNK]
-            r = (part.reshape(-1, part.shape[-1]) @ b.T).reshape(len(part), len(views), -1).max(1)
-            yield slice(start, start + len(part)), np.sqrt(np.maximum(2 - 2 * r, 0))
 
-    return _nearest(stacked, labels, target, train_labels, aligned)
+def _aligned(query: np.ndarray, target: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    rows = max(1, BUDGET // (18 * len(target)))
+    for start in range(0, len(query), rows):
+        small = _small(query[start : start + rows])
+        views = [
+            _normalised(torch.roll(v, (dy, dx), (2, 3))[:, :, 1:-1, 1:-1]).numpy()
+            for v in (small, small.flip(3))
+            for dy in (-1, 0, 1)
+            for dx in (-1, 0, 1)
+        ]
+        r = np.maximum.reduce([view @ target.T for view in views])
+        yield slice(start, start + len(small)), np.sqrt(np.maximum(2 - 2 * r, 0))
+
+
+def singles(nearest: Nearest, held_out: Nearest) -> Singles:
+    """Look for copies one by one, so that they show however few they are.
+
+    Args:
+        nearest: Of all synthetic images in aligned pixels, among the training images of every class: a copy with
+            another label is a copy too.
+        held_out: The same of the held-out real images.
+    """
+    limit = max(FLOOR, NEAR * float(held_out.distance.min())) if len(held_out.distance) else FLOOR
+    return Singles(nearest.distance < limit, limit, int((held_out.distance < limit).sum()))
+
+
+def untested(why: str) -> Copying:
+    """The result where no comparison was possible."""
+    return Copying(
+        tested=False, n=0, share=Estimate(value=0), quantile=QUANTILES[-1], null=0, p_value=1, nearest_ratio=1,
+        found=False, sentence=f"Copying was not tested: {why}.",
+    )  # fmt: skip
 
 
 def _small(images: np.ndarray) -> torch.Tensor:
@@ -113,50 +156,68 @@ def reference_rows(images: Images, seed: int) -> np.ndarray:
 
 
 def test(
-    synthetic: Sequence[Nearest], synthetic_labels: np.ndarray, held_out: Sequence[Nearest], held_out_labels: np.ndarray
+    synthetic: Sequence[Nearest],
+    synthetic_labels: np.ndarray,
+    held_out: Sequence[Nearest],
+    held_out_labels: np.ndarray,
+    single: Singles,
 ) -> Copying:
     """Compare relative nearest distances of synthetic images with those of real images the generator never saw.
 
-    If synthetic images were as far from the training images as unseen patients are, both would be exchangeable, and the
-    number of n synthetic images below the k-th smallest of m held-out distances would follow a beta-binomial
-    distribution with parameters n, k, m - k + 1: an exact test, for any distance. It is made in two spaces at two
-    quantiles; the p-value is Bonferroni's.
+    If synthetic images of a class were as far from the training images as unseen patients are, both would be
+    exchangeable, and the number of n synthetic images below the k-th smallest of m held-out distances would follow a
+    beta-binomial distribution with parameters n, k, m - k + 1, for any distance. Classes are pooled in units of their
+    held-out median, which makes this an approximation where there is more than one. It is made in two spaces at two
+    quantiles; the p-value is Bonferroni's. A share below EXCESS passes it: single copies are for `singles`.
 
     Args:
         synthetic: Nearest training images of the synthetic ones, one entry a space (features first).
         synthetic_labels: Class indices ``[n]``.
         held_out: The same of the held-out real images.
         held_out_labels: Class indices ``[m]``.
+        single: What `singles` found.
     """
+    copies, examined, limit = int(single.copies.sum()), len(single.copies), single.limit
+    few = f"{copies} of {examined} synthetic images all but equal a training image (distance below {limit:.3f})"
+    if single.unseen:
+        few += f"; {single.unseen} unseen real images do, too: the dataset repeats images across its splits"
+    look = "Look at the closest pairs before sharing anything."
     tests = []
     for ours, theirs in zip(synthetic, held_out, strict=True):
         a, b = _by_class(ours.relative, synthetic_labels, theirs.relative, held_out_labels)
         if len(a) and len(b):
             tests += [_count(a, b, quantile) for quantile in QUANTILES]
     if not tests:
-        return Copying(
-            n=0, share=Estimate(value=0), quantile=QUANTILES[-1], null=0, p_value=1, nearest_ratio=1, found=False,
-            sentence="Copying was not tested: too few held-out real images.",
-        )  # fmt: skip
+        result = untested("too few held-out real images")
+        if copies:
+            result = result.model_copy(update={"tested": True, "found": True, "sentence": f"Copying: {few}. {look}"})
+        return result.model_copy(update={"examined": examined, "copies": copies, "limit": limit})
     p, share, null, quantile, n = min(tests, key=lambda t: t[0])
     p = min(1.0, p * len(tests))
-    found = p < ALPHA and share - null > EXCESS
+    crowded = p < ALPHA and share - null > EXCESS
     low, high = _wilson(share, n)
     ratio = float(np.nanmedian(synthetic[0].distance) / np.nanmedian(held_out[0].distance))
-    compared = f"{share:.1%} of the synthetic images lie as near to a training image as only {null:.1%} of unseen real"
-    sentence = (
-        f"Copying: {compared} images do (p = {p:.2g}). Look at the closest pairs before sharing anything."
-        if found
-        else f"No sign of copying: {compared} images do (p = {p:.2g}). That alone does not make them safe to publish."
+    compared = (
+        f"{share:.1%} of the synthetic images lie as near to a training image as only {null:.1%} of unseen real images "
+        f"do (p = {p:.2g})"
     )
+    if crowded or copies:
+        sentence = f"Copying: {'; '.join([few] * bool(copies) + [compared] * crowded)}. {look}"
+    else:
+        none = f", and none of {examined} all but equals one" if examined else ""
+        sentence = f"No sign of copying: {compared}{none}. That alone does not make them safe to publish."
     return Copying(
+        tested=True,
+        examined=examined,
+        copies=copies,
+        limit=limit,
         n=n,
         share=Estimate(value=share, low=low, high=high),
         quantile=quantile,
         null=null,
         p_value=p,
         nearest_ratio=ratio,
-        found=found,
+        found=crowded or copies > 0,
         sentence=sentence,
     )
 

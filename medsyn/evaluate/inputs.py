@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from medsyn.config import EvaluateOptions, Preset, load_preset
-from medsyn.data import Dataset
+from medsyn.data import SPLITS, Dataset
 from medsyn.errors import DataError, MissingError
 from medsyn.progress import Progress
 from medsyn.synthetic import SyntheticSet
@@ -45,6 +46,8 @@ class Inputs:
         synthetic_set: The synthetic set.
         preset: Of the modality.
         splits: split -> images.
+        origin: split -> images of the dataset that the generator learnt from, in the same order of classes; ``splits``
+            itself unless another dataset was asked for, None where it is not in the workspace.
         synthetic: The synthetic images; ``units`` are empty names.
         generator_subjects: Subjects the generator learnt from; None where no record was found.
     """
@@ -53,12 +56,20 @@ class Inputs:
     synthetic_set: SyntheticSet
     preset: Preset
     splits: dict[str, Images]
+    origin: dict[str, Images] | None
     synthetic: Images
     generator_subjects: frozenset[str] | None
 
+    @cached_property
     def real_train(self) -> Images:
         """train and tune together: an arm without tune would be weaker than what the user can have."""
         return join(self.splits["train"], self.splits["tune"])
+
+    @property
+    def absent(self) -> list[str]:
+        """Classes of which the synthetic set holds no image."""
+        present = set(self.synthetic.labels.tolist())
+        return [name for c, name in enumerate(self.dataset.classes) if c not in present]
 
 
 def join(a: Images, b: Images) -> Images:
@@ -74,8 +85,8 @@ def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) 
 
     Raises:
         MissingError: No synthetic set, or not the dataset its generator learnt from.
-        DataError: Other classes or image shape, a split without some class, or a generator that learnt from subjects
-            of val or test.
+        DataError: Other classes or image shape, a split without some class, synthetic images in the dataset, or a
+            generator that learnt from subjects of val or test.
     """
     synthetic_path = (
         workspace.find(SYNTHETIC, options.synthetic)
@@ -86,36 +97,80 @@ def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) 
     dataset = Dataset.open(_dataset_path(options, workspace, synthetic_set))
     progress.say(f"synthetic set {synthetic_path.name}, dataset {dataset.path.name}")
     _check_compatible(dataset, synthetic_set)
-    preset = load_preset(dataset.modality)
-    splits = {}
-    for name in ("train", "tune", "val", "test"):
-        rows = dataset.rows(name)
-        splits[name] = Images(
-            dataset.images(rows, preset.window) if len(rows) else np.empty((0, *dataset.image_shape), np.float32),
-            dataset.labels(rows),
-            dataset.subjects(rows),
-            rows,
-        )
+    _check_real(dataset)
+    splits = _read(dataset, dataset.classes)
     labels = synthetic_set.labels(dataset.classes)
     synthetic = Images(synthetic_set.images(), labels, np.full(len(labels), ""), np.arange(len(labels)))
     _check_content(dataset, synthetic_set, splits, synthetic)
     return Inputs(
-        dataset, synthetic_set, preset, splits, synthetic, _generator_subjects(workspace, dataset, synthetic_set)
+        dataset=dataset,
+        synthetic_set=synthetic_set,
+        preset=load_preset(dataset.modality),
+        splits=splits,
+        origin=_origin(workspace, dataset, synthetic_set, splits),
+        synthetic=synthetic,
+        generator_subjects=_generator_subjects(workspace, dataset, synthetic_set),
     )
+
+
+def _read(dataset: Dataset, classes: list[str]) -> dict[str, Images]:
+    window = load_preset(dataset.modality).window
+    splits: dict[str, Images] = {}
+    place = np.array([classes.index(name) for name in dataset.classes], np.int64)
+    for name in SPLITS:
+        rows = dataset.rows(name)
+        splits[name] = Images(
+            dataset.images(rows, window) if len(rows) else np.empty((0, *dataset.image_shape), np.float32),
+            place[dataset.labels(rows)],
+            dataset.subjects(rows),
+            rows,
+        )
+    return splits
 
 
 def _dataset_path(options: EvaluateOptions, workspace: Workspace, synthetic_set: SyntheticSet) -> Path:
     if options.dataset:
         return workspace.find(DATASET, options.dataset)
-    digest = synthetic_set.card.get("dataset_digest")
-    for path in reversed(workspace.all(DATASET)):
-        if read_json(path / DATASET.main_file).get("content_digest") == digest:
-            return path
+    path = _learnt_from(workspace, synthetic_set)
+    if path is not None:
+        return path
     raise MissingError(
         "the dataset that its generator learnt from is not in this workspace",
         where=synthetic_set.path,
         mend="Name one with --dataset.",
     )
+
+
+def _learnt_from(workspace: Workspace, synthetic_set: SyntheticSet) -> Path | None:
+    digest = synthetic_set.card.get("dataset_digest")
+    for path in reversed(workspace.all(DATASET)):
+        if digest and read_json(path / DATASET.main_file).get("content_digest") == digest:
+            return path
+    return None
+
+
+def _origin(
+    workspace: Workspace, dataset: Dataset, synthetic_set: SyntheticSet, splits: dict[str, Images]
+) -> dict[str, Images] | None:
+    if dataset.digest == synthetic_set.card.get("dataset_digest"):
+        return splits
+    path = _learnt_from(workspace, synthetic_set)
+    if path is None:
+        return None
+    origin = Dataset.open(path)
+    alike = sorted(origin.classes) == sorted(dataset.classes) and origin.image_shape == dataset.image_shape
+    return _read(origin, dataset.classes) if alike else None
+
+
+def _check_real(dataset: Dataset) -> None:
+    made = dataset.table[dataset.table["synthetic"]]
+    if len(made):
+        raise DataError(
+            f"holds {len(made)} images marked synthetic, in {', '.join(sorted(set(made['split'])))}: controls must be "
+            "trained and tested on real ones",
+            where=dataset.path,
+            mend="Ingest the real scans alone; synthetic images come in with --synthetic.",
+        )
 
 
 def _check_compatible(dataset: Dataset, synthetic_set: SyntheticSet) -> None:
@@ -158,29 +213,31 @@ def _check_content(dataset: Dataset, synthetic_set: SyntheticSet, splits: dict[s
 
 
 def _generator_subjects(workspace: Workspace, dataset: Dataset, synthetic_set: SyntheticSet) -> frozenset[str] | None:
-    folder = _generator(workspace, synthetic_set)
-    if folder is None:
+    record = _subjects_record(workspace, synthetic_set)
+    if record is None:
         return None
-    learnt = frozenset(pq.read_table(folder / "subjects.parquet", columns=["subject"])["subject"].to_pylist())
+    learnt = frozenset(pq.read_table(record, columns=["subject"])["subject"].to_pylist())
     held_out = dataset.table.loc[dataset.rows("val", "test", labelled=False), ["subject", "unit", "split"]]
     meets = held_out[held_out["subject"].isin(learnt) | held_out["unit"].isin(learnt)]
     if len(meets):
         raise DataError(
-            f"learnt from {meets['subject'].nunique()} subjects that are in "
+            f"the generator learnt from {meets['subject'].nunique()} subjects that are in "
             f"{' and '.join(sorted(set(meets['split'])))} of dataset {dataset.path.name}",
-            where=folder,
+            where=record,
             mend="Train a generator on this dataset: medsyn train-gan opens its training split only.",
         )
     return learnt
 
 
-def _generator(workspace: Workspace, synthetic_set: SyntheticSet) -> Path | None:
-    """The generator's folder, by digest: a folder of the same name may hold another one."""
-    card = synthetic_set.card
-    named = Path(str(card.get("generator_path") or card.get("generator") or ""))
-    for folder in [named, *reversed(workspace.all(GENERATOR))]:
-        if not (folder / GENERATOR.main_file).is_file() or not (folder / "subjects.parquet").is_file():
-            continue
-        if read_json(folder / GENERATOR.main_file).get("digest") == card.get("checkpoint_digest"):
-            return folder
-    return None
+def _subjects_record(workspace: Workspace, synthetic_set: SyntheticSet) -> Path | None:
+    """Whom the generator learnt from, by its digest: a folder of the same name may hold another generator."""
+    digest = synthetic_set.card.get("checkpoint_digest")
+    if not digest:
+        return None
+    for folder in reversed(workspace.all(GENERATOR)):
+        record = folder / "subjects.parquet"
+        if read_json(folder / GENERATOR.main_file).get("digest") == digest and record.is_file():
+            return record
+    # `augment` leaves a copy, because the generator may have come from elsewhere or be gone.
+    kept = workspace.private / f"subjects-{digest[:16]}.parquet"
+    return kept if kept.is_file() else None

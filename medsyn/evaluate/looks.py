@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
 
+from medsyn.data import Dataset
 from medsyn.evaluate.results import Look
 from medsyn.workspace import Workspace
 
 
-def record(workspace: Workspace, dataset_digest: str, synthetic: str, evaluation: str) -> list[Look]:
-    """Add this look, before the test split is opened, and return all looks at the same dataset, oldest first.
+def split_digest(dataset: Dataset) -> str:
+    """What identifies a test split: its images, whatever is added to the other splits."""
+    keys = sorted(dataset.table.loc[dataset.rows("test"), "image_key"])
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+
+
+def record(workspace: Workspace, test_digest: str, synthetic: str, evaluation: str) -> list[Look]:
+    """Add this look, before anything is predicted on test, and return all looks at the same images, oldest first.
+
+    A look counts from here on, also when the evaluation is broken off.
 
     Args:
         workspace: Where ``looks.jsonl`` lies.
-        dataset_digest: Content digest of the dataset.
+        test_digest: Of the test split.
         synthetic: Name of the synthetic set.
-        evaluation: What the evaluation is called.
+        evaluation: What the evaluation will be called.
     """
     file = workspace.path / "looks.jsonl"
     with FileLock(file.with_name(".looks.lock")):
-        earlier = _read(file, dataset_digest)
+        earlier = _read(file, test_digest)
         look = Look(
             number=len(earlier) + 1,
             when=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -31,11 +41,11 @@ def record(workspace: Workspace, dataset_digest: str, synthetic: str, evaluation
             synthetic=synthetic,
         )
         with open(file, "a", encoding="utf-8") as out:
-            out.write(json.dumps({"dataset_digest": dataset_digest, **look.model_dump()}) + "\n")
+            out.write(json.dumps({"test_digest": test_digest, **look.model_dump()}) + "\n")
     return [*earlier, look]
 
 
-def _read(file: Path, dataset_digest: str) -> list[Look]:
+def _read(file: Path, test_digest: str) -> list[Look]:
     if not file.exists():
         return []
     looks = []
@@ -44,6 +54,6 @@ def _read(file: Path, dataset_digest: str) -> list[Look]:
             entry = json.loads(line)
         except ValueError:
             continue  # a line cut short by a power failure
-        if entry.pop("dataset_digest", None) == dataset_digest:
+        if entry.pop("test_digest", None) == test_digest:
             looks.append(Look(**entry))
     return looks

@@ -87,7 +87,11 @@ class Fidelity(_Table):
 class Copying(_Table):
     """Are synthetic images nearer to training images than unseen real ones are?"""
 
-    n: int
+    tested: bool  # False: the training images or enough unseen real ones were not at hand
+    examined: int = 0  # synthetic images searched for single copies: all of them
+    copies: int = 0  # of these, the ones that all but equal a training image
+    limit: float = 0  # a nearer distance of aligned pixels counts as a copy
+    n: int  # synthetic images in the comparison below
     share: Estimate  # share of synthetic images nearer to train than the quantile below
     quantile: float  # of the held-out real images' distances to train
     null: float  # the share that an honest generator would show

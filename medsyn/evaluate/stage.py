@@ -64,28 +64,29 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
     device = compute.device(options.device, options.threads)
     card, modality = inputs.synthetic_set.card, inputs.dataset.modality
     name = str(inputs.dataset.meta["name"])
+    synthetic = inputs.synthetic_set.path.name
+    # Names, not the paths that may have been given: those tell of the user's machine.
+    settings = options.model_dump() | {"dataset": inputs.dataset.path.name, "synthetic": synthetic}
     tags = {"medsyn.parent_run": card.get("mlflow_run"), "medsyn.dataset_digest": inputs.dataset.digest}
     with (
         tracking.start(workspace, "evaluate", modality, tags) as tracked,
         workspace.build(EVALUATION, name) as build,
     ):
-        tracked.params(options.model_dump())
+        tracked.params(settings)
+        seen = looks.record(workspace, looks.split_digest(inputs.dataset), synthetic, _next_name(workspace, name))
         progress.say("Computing features")
         bank = comparison.FeatureBank(FeatureExtractor(device), inputs)
-        total = len(options.classifiers) * len(comparison.arms.plans(options.ratios)) * options.seeds
+        total = len(options.classifiers) * len(comparison.plans(inputs, options)) * options.seeds
         with progress.task("Training classifiers", total) as task:
             outcomes = comparison.run(inputs, options, bank, device, task.update)
         progress.say("Testing for fidelity, collapse and copies")
         fidelity = checks.fidelity(inputs, bank, options.seed)
         collapse = checks.collapse(inputs, bank, options.seed)
         copies, closest = checks.copies(inputs, bank, options.seed)
-        seen = looks.record(
-            workspace, inputs.dataset.digest, inputs.synthetic_set.path.name, _next_name(workspace, name)
-        )
         scored = comparison.score_all(
             outcomes, inputs.splits["val"], inputs.splits["test"], options.bootstrap, options.seed
         )
-        found = [copies.sentence] * copies.found + [collapse.sentence] * collapse.found
+        found = [copies.sentence] * (copies.found or not copies.tested) + [collapse.sentence] * collapse.found
         report = Report(
             verdict=verdict.verdict(
                 scored, options.primary, modality, found + checks.warnings(inputs, options, len(seen))
@@ -98,7 +99,7 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
             dataset=_dataset_facts(inputs),
             synthetic=_synthetic_facts(inputs),
             looks_at_test=seen,
-            settings=options.model_dump() | {"device": str(device)},
+            settings=settings | {"device": str(device)},
             software={
                 "medsyn": medsyn.__version__,
                 "python": platform.python_version(),
@@ -212,6 +213,7 @@ def _track(
                 "effect_low": effect.low or 0.0,
                 "effect_high": effect.high or 0.0,
                 "copying_share": report.copying.share.value,
+                "copies": report.copying.copies,
                 **{f"kid_{_key(r.name)}": r.kid.value for r in report.fidelity.rows if r.scope == "all"},
                 **{f"coverage_{_key(r.name)}": r.coverage for r in report.fidelity.rows if r.scope == "all"},
             }

@@ -12,8 +12,9 @@ mean over seeds when subjects are redrawn. Quantiles are Student's with Welch an
 
     df = se^4 / ((s_seed^2 / S)^2 / (S - 1) + var_boot^2 / (U - 1)),    U subjects,
 
-because with 3 seeds a normal quantile would promise more than 3 numbers can hold. A difference is formed seed by
-seed and draw by draw before anything is averaged: what both arms share cancels.
+because with 3 seeds a normal quantile would promise more than 3 numbers can hold. U counts the subjects of the
+smallest class: with 5 of one class and 50 of another, the 5 decide how well the variance is known. A difference is
+formed seed by seed and draw by draw before anything is averaged: what both arms share cancels.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ LEVEL = 0.95
 def bootstrap_weights(units: np.ndarray, labels: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """How often each image counts when subjects are drawn with replacement, within strata of equal labels.
 
-    Strata (the set of labels that a subject has) keep a rare class in every draw.
+    Strata (the set of labels that a subject has) keep a rare class in every draw. Of a stratum with n subjects n - 1
+    are drawn and weighed n / (n - 1) (Rao and Wu 1988): n draws would understate its variance by that factor. A
+    subject alone in its stratum counts once in every draw.
 
     Args:
         units: Subject of each image ``[n]``.
@@ -49,8 +52,15 @@ def bootstrap_weights(units: np.ndarray, labels: np.ndarray, draws: int, seed: i
     counts = np.zeros((draws, len(names)))
     for kind in sorted(kinds, key=sorted):
         members = np.array(kinds[kind])
-        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=draws)
+        n = len(members)
+        drawn = rng.multinomial(n - 1, np.full(n, 1 / n), size=draws)
+        counts[:, members] = drawn * (n / (n - 1)) if n > 1 else 1
     return counts[:, place]
+
+
+def fewest_units(units: np.ndarray, labels: np.ndarray) -> int:
+    """Subjects of the class that has the fewest, from units ``[n]`` and labels ``[n]``."""
+    return min(len(np.unique(units[labels == c])) for c in np.unique(labels))
 
 
 def estimate(per_seed: np.ndarray, per_draw: np.ndarray, units: int) -> Estimate:
@@ -59,7 +69,7 @@ def estimate(per_seed: np.ndarray, per_draw: np.ndarray, units: int) -> Estimate
     Args:
         per_seed: Value of each seed on the whole split ``[S]``, or its paired difference.
         per_draw: The same in each bootstrap draw ``[S, B]``; draws with NaN are left out.
-        units: Subjects of the split.
+        units: Subjects of the smallest class of the split.
     """
     value, seeds = float(per_seed.mean()), len(per_seed)
     means = per_draw.mean(0)

@@ -12,9 +12,13 @@ MEASURE = "auroc"
 RULE = (
     "On val, the synthetic arm and the real-only control with the highest AUROC (mean over seeds) are chosen. On test, "
     "the difference of their AUROC is taken with its 95 % interval (seeds and test subjects). Interval wholly above 0: "
-    "helps. Wholly below 0: hurts. Otherwise: no evidence. Only classifier '{classifier}' counts; all other numbers "
-    "are there to be read, not to decide."
+    "helps. Wholly below 0: hurts. Otherwise, or with fewer than {few} subjects of a class in val or test: no "
+    "evidence. Only classifier '{classifier}' counts; all other numbers are there to be read, not to decide. The "
+    "interval holds for this one trained generator and this one synthetic set; another could come out differently."
 )
+
+FEW_UNITS = 5
+"""With fewer subjects of a class the bootstrap has too little to resample, and chance chooses the arms on val."""
 
 NOUNS = {"xray": "films", "mri": "slices", "ct": "slices"}
 FEW_SEEDS = 5
@@ -69,7 +73,8 @@ def verdict(scored: Sequence[Scored], primary: str, modality: str, warnings: Seq
     """
     control, arm = choose(scored, primary, "control"), choose(scored, primary, "synthetic")
     effect = arm.test.minus(control.test, MEASURE)
-    decision = decide(effect)
+    few = _too_few(arm)
+    decision = "no evidence" if few else decide(effect)
     opening = {
         "helps": "The synthetic {} help",
         "hurts": "The synthetic {} hurt",
@@ -78,18 +83,18 @@ def verdict(scored: Sequence[Scored], primary: str, modality: str, warnings: Seq
     means = [float(s.test.per_seed[MEASURE].mean()) for s in (arm, control)]
     sentence = (
         f"{opening}: AUROC {means[0]:.3f} with them against {means[1]:.3f} without (difference {signed(effect.value)}, "
-        f"95 % interval {signed(effect.low)} to {signed(effect.high)})."
+        f"95 % interval {signed(effect.low)} to {signed(effect.high)}).{' ' * bool(few)}{few}"
     )
     return Verdict(
         decision=decision,
         sentence=sentence,
-        rule=RULE.format(classifier=primary),
+        rule=RULE.format(classifier=primary, few=FEW_UNITS),
         classifier=primary,
         measure=MEASURE,
         arm=arm.outcome.plan.name,
         control=control.outcome.plan.name,
         effect=effect,
-        warnings=[*warnings, *_own_warnings(arm, control)],
+        warnings=[*warnings, *[few] * bool(few), *_own_warnings(arm, control)],
     )
 
 
@@ -97,6 +102,13 @@ def signed(value: float | None) -> str:
     """A difference with its sign, three decimals; a rounded zero has none."""
     text = f"{value or 0.0:+.3f}"
     return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def _too_few(arm: Scored) -> str:
+    short = [f"{s.units} in {split}" for split, s in (("val", arm.val), ("test", arm.test)) if s.units < FEW_UNITS]
+    if not short:
+        return ""
+    return f"Too few subjects to decide: the smallest class has {' and '.join(short)}; {FEW_UNITS} are the least."
 
 
 def _own_warnings(arm: Scored, control: Scored) -> list[str]:

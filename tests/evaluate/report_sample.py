@@ -113,6 +113,10 @@ def make_report(classes: list[str] | None = None, **changes: object) -> Report:
             "rows": fidelity_rows(),
         },
         "copying": {
+            "tested": True,
+            "examined": 12000,
+            "copies": 0,
+            "limit": 0.081,
             "n": 1000,
             "share": estimate(0.058, 0.015),
             "quantile": 0.05,

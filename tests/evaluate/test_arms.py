@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
+from threading import Event
+
 import numpy as np
+import pytest
 import torch
-from helpers import blobs
+from helpers import blobs, make_dataset
 
 from medsyn.config import load_preset
-from medsyn.evaluate import arms, looks
+from medsyn.evaluate import arms, comparison, looks
 from medsyn.evaluate.classifiers import cnn, probe
 from medsyn.evaluate.classifiers.augmentation import augment
 from medsyn.evaluate.classifiers.sampling import batches
@@ -70,6 +74,13 @@ def test_cnn_learns_and_repeats_itself():
     assert np.array_equal(p, cnn.predict(train(), xt, device))
 
 
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_cnn_takes_any_number_of_steps(steps):
+    x, y = blobs(16, side=16)
+    network = cnn.train(x, y, 2, steps=steps, batch=4, seed=0, device=torch.device("cpu"))
+    assert np.isfinite(cnn.predict(network, x, torch.device("cpu"))).all()
+
+
 def test_cnn_takes_sizes_and_channels():
     for channels, side in ((1, 16), (3, 28), (1, 64), (1, 128)):
         images = np.zeros((2, channels, side, side), np.float32)
@@ -80,14 +91,63 @@ def test_probe_chooses_strength_on_val():
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
     x = rng.normal(size=(200, 50)) + y[:, None] * (np.arange(50) < 3) * 1.5
-    model = probe.train(x[:100], y[:100], x[100:150], y[100:150])
-    assert (model.predict(x[150:]) == y[150:]).mean() > 0.8
+    model = probe.train(x[:100], y[:100], x[100:150], y[100:150], 2)
+    assert (model.predict(x[150:]).argmax(1) == y[150:]).mean() > 0.8
 
 
-def test_looks_are_counted_per_dataset(workspace):
+def test_probe_gives_a_class_it_never_saw_probability_zero():
+    rng = np.random.default_rng(0)
+    y = np.arange(150) % 3
+    x = rng.normal(size=(150, 20)) + y[:, None]
+    seen = y[:90] != 1
+    p = probe.train(x[:90][seen], y[:90][seen], x[90:], y[90:], 3).predict(x[90:])
+    assert p.shape == (60, 3)
+    assert (p[:, 1] == 0).all()
+    assert p.sum(1) == pytest.approx(1)
+
+
+def test_cnn_ends_at_the_step_at_which_it_is_told_to():
+    stop = Event()
+    stop.set()
+    with pytest.raises(CancelledError):
+        cnn.train(*blobs(16, side=16), 2, steps=5, batch=4, seed=0, device=torch.device("cpu"), stop=stop)
+
+
+def test_trainings_under_way_end_when_one_fails():
+    # As after Ctrl-C: without the event, the others would run all their steps first.
+    finished, under_way = [], Event()
+
+    def function(item, stop):
+        if item == 0:
+            under_way.wait(60)
+            raise KeyboardInterrupt
+        under_way.set()
+        cnn.train(*blobs(16, side=16), 2, steps=2000, batch=4, seed=0, device=torch.device("cpu"), stop=stop)
+        finished.append(item)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(comparison._side_by_side(function, range(4), torch.device("cpu")))
+    finally:
+        torch.set_num_threads(threads)
+    assert finished == []
+
+
+def test_looks_are_counted_per_test_split(workspace):
     assert [look.number for look in looks.record(workspace, "a", "s1", "e1")] == [1]
     assert [look.number for look in looks.record(workspace, "b", "s1", "e2")] == [1]
     assert [(look.number, look.synthetic) for look in looks.record(workspace, "a", "s2", "e3")] == [
         (1, "s1"),
         (2, "s2"),
     ]
+
+
+def test_a_training_image_more_makes_no_new_test_split(workspace):
+    images, labels = blobs(91)
+    official = ["train"] * 30 + ["val"] * 30 + ["test"] * 30 + ["train"]
+    less, more = (make_dataset(workspace, images[:n], labels[:n], official=official[:n]) for n in (90, 91))
+    other = make_dataset(workspace, images[:89], labels[:89], official=official[:89])
+    assert less.digest != more.digest
+    assert looks.split_digest(less) == looks.split_digest(more) != looks.split_digest(other)

@@ -8,6 +8,8 @@ from helpers import blobs
 
 from medsyn.evaluate import collapse, copying
 
+NONE = copying.Singles(np.zeros(0, bool), copying.FLOOR, 0)
+
 
 def pixels_test(synthetic, labels, train, train_labels, held_out, held_out_labels):
     """The copy test in pixels alone: quick, and independent of any network."""
@@ -16,7 +18,15 @@ def pixels_test(synthetic, labels, train, train_labels, held_out, held_out_label
         labels,
         [copying.in_pixels(held_out, held_out_labels, train, train_labels)],
         held_out_labels,
+        single(synthetic, train, held_out),
     )
+
+
+def single(synthetic, train, held_out):
+    near = [
+        copying.in_pixels(q, np.zeros(len(q), int), train, np.zeros(len(train), int)) for q in (synthetic, held_out)
+    ]
+    return copying.singles(*near)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +71,53 @@ def test_twenty_honest_sets_raise_no_alarm():
         assert not result.found, (seed, result.sentence)
 
 
+@pytest.mark.parametrize("how", ["exact", "mirrored", "gamma", "shifted"])
+@pytest.mark.parametrize("relabelled", [False, True])
+def test_one_copy_among_five_hundred_is_found(world, how, relabelled):
+    images, labels = blobs(500, side=28, seed=7)
+    images[123] = disguise(world["train"][0][:5], how)[4]
+    labels[123] = world["train"][1][4] ^ relabelled
+    result = pixels_test((images * 255).round() / 255, labels, *world["train"], *world["held"])
+    assert result.found
+    assert (result.copies, result.examined) == (1, 500)
+    assert "1 of 500 synthetic images all but equal a training image" in result.sentence
+
+
+def test_few_copies_below_the_share_that_is_told_from_chance(world):
+    # 4 % copies: too few for the comparison with unseen images, which expects 5 % near ones anyway.
+    images, labels = blobs(980, side=28, seed=8)
+    images[:40] = world["train"][0][:40]
+    result = pixels_test(images, labels, *world["train"], *world["held"])
+    assert (result.copies, result.found) == (40, True)
+
+
+def test_a_dataset_that_repeats_images_does_not_blunt_the_search(world):
+    held, labels = world["held"][0].copy(), world["held"][1]
+    held[7] = world["train"][0][7]
+    images = world["honest"][0].copy()
+    honest = pixels_test(images, world["honest"][1], *world["train"], held, labels)
+    assert not honest.found
+    images[3] = (world["train"][0][9] * 255).round() / 255
+    result = pixels_test(images, world["honest"][1], *world["train"], held, labels)
+    assert (result.copies, result.limit) == (1, copying.FLOOR)
+    assert "1 unseen real images do, too: the dataset repeats images" in result.sentence
+
+
+def test_copies_are_found_without_a_reference(world):
+    images, labels = world["honest"][0].copy(), world["honest"][1]
+    images[3] = world["train"][0][9]
+    result = pixels_test(images, labels, *world["train"], world["held"][0][:0], world["held"][1][:0])
+    assert (result.tested, result.found, result.copies) == (True, True, 1)
+
+
+def test_memory_does_not_grow_with_the_sets(world, monkeypatch):
+    whole = copying.in_pixels(*world["honest"], *world["train"])
+    monkeypatch.setattr(copying, "BUDGET", 30_000)
+    parts = copying.in_pixels(*world["honest"], *world["train"])
+    assert parts.distance == pytest.approx(whole.distance, abs=1e-3)
+    assert np.array_equal(parts.train, whole.train)
+
+
 def test_a_blurred_image_is_no_copy(world):
     # Near to everything in pixels, nearest to nothing in particular.
     from scipy.ndimage import gaussian_filter
@@ -77,13 +134,14 @@ def test_the_p_value_is_calibrated():
     for _ in range(400):
         ours, theirs = rng.gamma(5, size=150), rng.gamma(5, size=90)
         near = [copying.Nearest(d, d, np.zeros(len(d), int)) for d in (ours, theirs)]
-        p.append(copying.test([near[0]], np.zeros(150, int), [near[1]], np.zeros(90, int)).p_value)
+        p.append(copying.test([near[0]], np.zeros(150, int), [near[1]], np.zeros(90, int), NONE).p_value)
     assert np.mean(np.array(p) < 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
 def test_too_few_references(world):
     result = pixels_test(*world["honest"], *world["train"], world["held"][0][:4], world["held"][1][:4])
     assert not result.found
+    assert not result.tested
     assert "not tested" in result.sentence
 
 
@@ -110,6 +168,14 @@ def test_one_collapsed_class_is_named(world):
     assert result.found
     assert "'pneumonia'" in result.sentence
     assert "'no_finding'" not in result.sentence
+
+
+def test_a_class_without_images_is_not_called_diverse(world):
+    (train, labels), (images, given) = world["train"], world["honest"]
+    kept = given == 0
+    result = collapse.test((as_features(train), labels), (as_features(images[kept]), given[kept]), ["a", "b"], 0)
+    assert not result.found
+    assert result.sentence.endswith("Not tested, for want of images: b.")
 
 
 def test_honest_sets_are_not_collapsed():

@@ -8,7 +8,7 @@ from helpers import make_dataset, make_synthetic
 
 from medsyn.compute import device
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate import checks
+from medsyn.evaluate import checks, copying
 from medsyn.evaluate.comparison import FeatureBank
 from medsyn.evaluate.inputs import resolve
 from medsyn.metrics.features import FeatureExtractor
@@ -37,8 +37,8 @@ class Films:
         make_synthetic(self.workspace, self.dataset, images, labels)
         inputs = resolve(OPTIONS, self.workspace, SILENT)
         bank = FeatureBank(FeatureExtractor(device("cpu", 1)), inputs)
-        copying, closest = checks.copies(inputs, bank, 0)
-        return copying, checks.collapse(inputs, bank, 0), checks.fidelity(inputs, bank, 0), closest
+        copies, closest = checks.copies(inputs, bank, 0)
+        return copies, checks.collapse(inputs, bank, 0), checks.fidelity(inputs, bank, 0), closest
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def films(real_data, workspace):
 
 
 def test_other_patients_films_are_neither_copies_nor_collapsed(films):
-    copying, collapse, fidelity, _ = films.judge(*films.others)
-    assert not copying.found, copying.sentence
+    copies, collapse, fidelity, _ = films.judge(*films.others)
+    assert not copies.found, copies.sentence
     assert not collapse.found, collapse.sentence
     synthetic, floor = (
         next(r for r in fidelity.rows if r.scope == "all" and r.name.startswith(n)) for n in ("syn", "fl")
@@ -58,14 +58,27 @@ def test_other_patients_films_are_neither_copies_nor_collapsed(films):
     assert synthetic.coverage == pytest.approx(floor.coverage, abs=0.1)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_twenty_draws_of_other_films_hold_no_single_copy(real_data):
+    images = np.unique(np.load(real_data / "pneumoniamnist.npz")["train_images"], axis=0)[:, None] / np.float32(255)
+    for seed in range(20):
+        train, held, others = np.split(np.random.default_rng(seed).permutation(len(images))[:900], [400, 500])
+        near = [
+            copying.in_pixels(images[rows], np.zeros(len(rows), int), images[train], np.zeros(400, int))
+            for rows in (others, held)
+        ]
+        found = copying.singles(*near)
+        assert not found.copies.any(), (seed, found.limit, near[0].distance.min())
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1, 0.005])
 def test_a_generator_that_returns_training_films(films, share):
     rows = films.dataset.rows("train")
     images, labels = (a.copy() for a in films.others)
     n = round(share * len(labels))
     images[:n], labels[:n] = films.dataset.images(rows[:n]), films.dataset.labels(rows[:n])
-    copying, _, _, closest = films.judge(images, labels)
-    assert copying.found, copying.sentence
+    copies, _, _, closest = films.judge(images, labels)
+    assert copies.found, copies.sentence
+    assert copies.copies == n
     assert closest[0].distance < 0.1
     assert np.abs(closest[0].synthetic.astype(int) - closest[0].train).max() <= 1
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from helpers import blobs, make_dataset, make_generator, make_synthetic
 
 from medsyn.config import EvaluateOptions
 from medsyn.errors import DataError, MissingError
+from medsyn.evaluate.inputs import resolve
 from medsyn.evaluate.stage import run
+from medsyn.progress import SILENT
 from medsyn.workspace import EVALUATION
 
 OPTIONS = EvaluateOptions(seeds=2, steps=2, bootstrap=100, classifiers=["probe"], primary="probe", threads=1)
@@ -55,7 +59,35 @@ def test_generator_is_found_by_digest_not_by_name(workspace, dataset):
     guilty = make_generator(workspace, dataset, leaked, digest="a" * 64)
     make_synthetic(workspace, dataset, *blobs(40, seed=1), generator=guilty, digest="b" * 64)
     make_generator(workspace, dataset, leaked, digest="b" * 64)
-    refused(workspace, "xray-002: learnt from")
+    refused(workspace, "xray-002.*learnt from")
+
+
+def test_the_record_of_subjects_outlives_the_generator(workspace, dataset):
+    leaked = dataset.table.loc[dataset.rows("test"), "subject"].tolist()
+    generator = make_generator(workspace, dataset, leaked, digest="b" * 64)
+    make_synthetic(workspace, dataset, *blobs(40, seed=1), generator=generator, digest="b" * 64)
+    (generator / "subjects.parquet").rename(workspace.private / f"subjects-{'b' * 16}.parquet")
+    shutil.rmtree(generator)
+    refused(workspace, f"subjects-{'b' * 16}.parquet: the generator learnt from {len(leaked)} subjects")
+
+
+def test_a_generator_named_like_a_folder_here_is_not_taken_from_it(workspace, dataset, monkeypatch):
+    leaked = dataset.table.loc[dataset.rows("test"), "subject"].tolist()
+    outside = make_generator(workspace, dataset, leaked, digest="b" * 64).rename(workspace.path.parent / "here")
+    make_synthetic(workspace, dataset, *blobs(40, seed=1), generator=outside, digest="b" * 64)
+    monkeypatch.chdir(outside.parent)
+    assert resolve(OPTIONS, workspace, SILENT).generator_subjects is None
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_synthetic_images_among_the_real_ones(workspace, split):
+    images, labels = blobs(90)
+    official = np.array(["train"] * 30 + ["val"] * 30 + ["test"] * 30)
+    marked = np.arange(90) == 30 * ["train", "val", "test"].index(split)
+    dataset = make_dataset(workspace, images, labels, official=official, synthetic=marked)
+    where = dataset.table.loc[dataset.table["synthetic"], "split"].item()
+    make_synthetic(workspace, dataset, *blobs(40, seed=1))
+    refused(workspace, f"holds 1 images marked synthetic, in {where}")
 
 
 def test_other_classes(workspace, dataset):

@@ -120,7 +120,9 @@ def test_a_finding_that_the_verdict_repeats_is_shown_once(tmp_path: Path) -> Non
 
 
 def test_a_check_that_was_not_made_is_not_called_clear(tmp_path: Path) -> None:
-    shown = page(tmp_path, make_report(copying__n=0, collapse__per_class={}))
+    shown = page(
+        tmp_path, make_report(copying__tested=False, copying__n=0, copying__examined=0, collapse__per_class={})
+    )
     assert "Copying: not tested" in shown
     assert "Collapse: not tested" in shown
     assert 'class="finding clear"' not in shown

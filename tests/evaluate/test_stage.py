@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import html
 import json
+import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
 from helpers import blobs, make_dataset, make_generator, make_synthetic, read_predictions
 from mlflow import MlflowClient
 from sklearn.metrics import roc_auc_score
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from medsyn import tracking
+from medsyn import compute, tracking
 from medsyn.config import EvaluateOptions
+from medsyn.evaluate import arms, comparison
+from medsyn.evaluate.classifiers import cnn
+from medsyn.evaluate.inputs import resolve
 from medsyn.evaluate.results import Report
 from medsyn.evaluate.stage import run
-from medsyn.workspace import EVALUATION
+from medsyn.metrics.features import FeatureExtractor
+from medsyn.progress import SILENT
+from medsyn.workspace import DATASET, EVALUATION
 
 
 def options(**changes):
@@ -94,6 +103,7 @@ def test_second_run_is_equal_and_marked_as_second_look(workspace, dataset):
     assert first.verdict.effect == second.verdict.effect
     assert [look.number for look in second.looks_at_test] == [1, 2]
     assert not any("look number" in w for w in first.verdict.warnings)
+    assert not any("cross-validate" in w for w in first.verdict.warnings)
     assert any("look number 2" in w for w in second.verdict.warnings)
     assert any("record of training subjects was not found" in w for w in first.verdict.warnings)
 
@@ -129,3 +139,140 @@ def test_wrong_labels_do_not_help(workspace):
     make_synthetic(workspace, dataset, fake, 1 - right)
     report = run(options(classifiers=["probe"], primary="probe", ratios=[2]), workspace).report
     assert report.verdict.decision == "hurts", report.verdict.sentence
+
+
+PROBE = {"classifiers": ["probe"], "primary": "probe"}
+
+
+def told(result):
+    """Warnings of the verdict and the text of the page."""
+    return " ".join(result.report.verdict.warnings), html.unescape(result.html.read_text())
+
+
+def test_a_copier_is_called_out(workspace, dataset):
+    images, labels = blobs(120, seed=1)
+    rows = dataset.rows("train")[:12]
+    images[:12], labels[:12] = dataset.images(rows), dataset.labels(rows)
+    make_synthetic(workspace, dataset, images, labels)
+    result = run(options(**PROBE), workspace)
+    sentence = "12 of 120 synthetic images all but equal a training image"
+    for text in told(result):
+        assert sentence in text
+    assert "Serious finding." in told(result)[1]
+    assert "12 of 120</dd>" in told(result)[1]
+
+
+def test_a_generator_with_one_image_per_class_is_called_out(workspace, dataset):
+    images, labels = blobs(120, seed=1)
+    one = images[:2][labels] + np.random.default_rng(0).normal(0, 0.004, images.shape)
+    make_synthetic(workspace, dataset, np.clip(one, 0, 1), labels)
+    result = run(options(**PROBE), workspace)
+    for text in told(result):
+        assert "The generator repeats itself" in text
+    assert "Serious finding." in told(result)[1]
+
+
+def test_unseen_real_images_are_not_called_out(workspace, dataset):
+    make_synthetic(workspace, dataset, *blobs(120, seed=1))
+    result = run(options(**PROBE), workspace)
+    for text in told(result):
+        assert "Copying:" not in text.replace("Copying: not found", "")
+        assert "repeats itself" not in text
+    assert "Serious finding." not in told(result)[1]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_set_without_some_class(workspace, classes):
+    names = ("glioma", "meningioma", "pituitary")[:classes]
+    images, labels = blobs(60 * classes, classes=classes)
+    dataset = make_dataset(workspace, images, labels, class_names=names, modality="mri")
+    fake, fake_labels = blobs(90, classes=classes, seed=1)
+    kept = fake_labels > 0
+    make_synthetic(workspace, dataset, fake[kept], fake_labels[kept])
+    report = run(options(), workspace).report
+    assert not any(a.name.startswith("synthetic only") for a in report.arms)
+    assert any("has no 'glioma': the arm that trains on synthetic images only is left out" in w
+               for w in report.verdict.warnings)  # fmt: skip
+
+
+def test_copies_are_sought_where_the_generator_learnt(workspace, dataset):
+    other = make_dataset(workspace, *blobs(160, seed=4), class_names=("no_finding", "pneumonia"))
+    images, labels = blobs(60, seed=1)
+    rows = dataset.rows("train")[:9]
+    images[:9], labels[:9] = dataset.images(rows), dataset.labels(rows)
+    make_synthetic(workspace, dataset, images, labels)
+    here = options(**PROBE, dataset=other.path.name)
+    assert run(here, workspace).report.copying.copies == 9
+
+    shutil.rmtree(workspace.find(DATASET, dataset.path.name))
+    result = run(here, workspace)
+    assert not result.report.copying.tested
+    assert not result.report.copying.found
+    for text in told(result):
+        assert "Copying was not tested: the dataset that the generator learnt from is not in this workspace." in text
+    assert "Copying: not tested" in told(result)[1]
+
+
+def test_a_tiny_cohort_is_told_that_nothing_is_cross_validated(workspace):
+    make_synthetic(workspace, make_dataset(workspace, *blobs(90)), *blobs(40, seed=1))
+    warnings = run(options(**PROBE), workspace).report.verdict.warnings
+    assert any("does not cross-validate" in w for w in warnings)
+
+
+def test_another_order_of_the_classes(workspace, dataset):
+    other = make_dataset(workspace, *blobs(160, seed=4), class_names=("pneumonia", "no_finding"))
+    make_synthetic(workspace, dataset, *blobs(40, seed=1))
+    inputs = resolve(options(dataset=other.path.name), workspace, SILENT)
+    names = np.array(inputs.dataset.classes)[inputs.origin["train"].labels]
+    assert names.tolist() == dataset.table.loc[inputs.origin["train"].rows, "label"].tolist()
+
+
+def test_paths_of_the_user_are_not_written_down(workspace, dataset):
+    synthetic = make_synthetic(workspace, dataset, *blobs(40, seed=1))
+    result = run(options(**PROBE, dataset=str(dataset.path), synthetic=str(synthetic)), workspace)
+    assert result.report.settings["dataset"] == dataset.path.name
+    params = MlflowClient(tracking_uri=tracking.uri(workspace)).get_run(result.mlflow_run).data.params
+    assert (params["dataset"], params["synthetic"]) == (dataset.path.name, synthetic.name)
+    for file in ("report.json", "report.html"):
+        assert str(workspace.path) not in (result.path / file).read_text()
+
+
+def test_a_look_counts_before_anything_is_predicted(workspace, dataset):
+    make_synthetic(workspace, dataset, *blobs(40, seed=1))
+
+    class Leaving:
+        def say(self, text):
+            if text == "Computing features":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(options(**PROBE), workspace, Leaving())
+    assert len((workspace.path / "looks.jsonl").read_text().splitlines()) == 1
+
+
+def test_every_arm_gets_the_same_steps_and_augmentation(workspace, dataset, monkeypatch):
+    make_synthetic(workspace, dataset, *blobs(90, seed=1))
+    chosen = options(classifiers=["cnn"], ratios=[0.5, 1.0])
+    inputs = resolve(chosen, workspace, SILENT)
+    optimisers, draws, augment = [], Counter(), cnn.augment
+
+    def counted(images, strength, *key):
+        draws[(strength.model_dump_json(), len(images), *key)] += 1
+        return augment(images, strength, *key)
+
+    monkeypatch.setattr(cnn, "augment", counted)
+    hook = register_optimizer_step_post_hook(lambda o, args, kwargs: optimisers.append(o))
+    try:
+        device = compute.device("cpu", 1)
+        bank = comparison.FeatureBank(FeatureExtractor(device), inputs)
+        comparison.run(inputs, chosen, bank, device, lambda done, name: None)
+    finally:
+        hook.remove()
+    plans = arms.plans(chosen.ratios)
+    steps = Counter(map(id, optimisers))
+    assert list(steps.values()) == [chosen.steps] * (len(plans) * chosen.seeds)
+    # Each draw of the augmentation, a function of seed and step, is made once in every arm that has one.
+    strength = inputs.preset.augmentation.model_dump_json()
+    expected = [(strength, chosen.batch, seed, step) for seed in range(chosen.seeds) for step in range(chosen.steps)]
+    assert sorted(draws) == expected
+    assert set(draws.values()) == {sum(plan.classical for plan in plans)}

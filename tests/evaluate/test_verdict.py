@@ -21,12 +21,14 @@ def test_signed(value, text):
     assert verdict.signed(value) == text
 
 
-def scored(separations, val_n=80, test_n=400, seeds=3):
-    """Arms whose val and test separations are given: plan -> (val, test)."""
+def scored(separations, val_n=80, test_n=400, seeds=3, subjects=None):
+    """Arms whose val and test separations are given: plan -> (val, test); ``subjects`` share the images evenly."""
     rng = np.random.default_rng(0)
     splits = {}
     for split, n in (("val", val_n), ("test", test_n)):
-        splits[split] = Images(np.empty((n, 0)), np.arange(n) % 2, np.arange(n).astype(str), np.arange(n))
+        splits[split] = Images(
+            np.empty((n, 0)), np.arange(n) % 2, (np.arange(n) % (subjects or n)).astype(str), np.arange(n)
+        )
     noise = {s: rng.normal(size=len(i)) for s, i in splits.items()}
     outcomes = []
     for plan, pair in separations.items():
@@ -63,6 +65,20 @@ def test_clear_effects(test, decision, words):
     assert result.decision == decision
     assert result.sentence.startswith(f"The synthetic slices {words}")
     assert result.effect.low <= result.effect.value <= result.effect.high
+
+
+def test_too_few_subjects_decide_nothing():
+    p = plans()
+    table = {p["classical"]: (1.5, 1.5), p["one"]: (2.0, 6.0)}
+    result = verdict.verdict(scored(table, subjects=8), "cnn", "mri", [])
+    assert verdict.decide(result.effect) == "helps"
+    assert result.decision == "no evidence"
+    few = "Too few subjects to decide: the smallest class has 4 in val and 4 in test"
+    assert few in result.sentence
+    assert any(w.startswith(few) for w in result.warnings)
+    enough = verdict.verdict(scored(table, subjects=10), "cnn", "mri", [])
+    assert enough.decision == "helps"
+    assert "this one trained generator" in enough.rule
 
 
 def test_a_gain_that_is_only_the_threshold_is_named():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from concurrent.futures import CancelledError
+from threading import Event, Lock
 
 import numpy as np
 import torch
@@ -67,6 +68,7 @@ def train(
     device: torch.device,
     balanced: bool = False,
     augmentation: Augmentation | None = None,
+    stop: Event | None = None,
 ) -> SmallCNN:
     """Train for a fixed number of steps and keep the last weights: the same rule for every arm.
 
@@ -83,6 +85,10 @@ def train(
         device: Where to train.
         balanced: Show the classes equally often.
         augmentation: Strength of classical augmentation; None without.
+        stop: Asked at every step.
+
+    Raises:
+        CancelledError: ``stop`` was set.
     """
     # Layers draw their weights from the global generator, which trainings in other threads share.
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
@@ -90,9 +96,13 @@ def train(
         network = SmallCNN(images.shape[1], classes, images.shape[-1])
     network = network.to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2)
+    # A warm-up of exactly one step, which 5 steps would get, divides by zero in OneCycleLR.
+    warm_up = 0.2 if steps > 5 else 0.3
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=warm_up)
     pool, target = torch.tensor(images, device=device), torch.tensor(labels, device=device)
     for step, rows in enumerate(torch.from_numpy(batches(labels, steps, batch, seed, balanced=balanced)).to(device)):
+        if stop is not None and stop.is_set():
+            raise CancelledError
         x = pool[rows]
         if augmentation is not None:
             x = augment(x, augmentation, seed, step)
@@ -115,7 +125,8 @@ def predict(network: SmallCNN, images: np.ndarray, device: torch.device) -> np.n
         device: Where the network is.
     """
     parts = [
-        torch.softmax(network(torch.from_numpy(images[i : i + PREDICT_BATCH]).to(device)).double(), 1).cpu().numpy()
+        # Float64 on the CPU: MPS has none.
+        torch.softmax(network(torch.from_numpy(images[i : i + PREDICT_BATCH]).to(device)).cpu().double(), 1).numpy()
         for i in range(0, len(images), PREDICT_BATCH)
     ]
     return np.concatenate(parts)
