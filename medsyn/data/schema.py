@@ -63,7 +63,8 @@ SPLIT_TABLE = pa.schema(
     [
         pa.field("image", pa.int64(), nullable=False),
         pa.field("subject", pa.string(), nullable=False),
-        pa.field("unit", pa.string(), nullable=False),  # the subject, widened by shared images
+        pa.field("also_subject", pa.string()),  # another key of the same patient: the labels name one, the header one
+        pa.field("unit", pa.string(), nullable=False),  # the subject, widened by shared names, studies and images
         pa.field("split", pa.string(), nullable=False),
         pa.field("origin", pa.string(), nullable=False),  # drawn, official, earlier
         pa.field("fold", pa.int32(), nullable=False),  # grouped 5-fold, for cohorts too small for a split
@@ -78,6 +79,7 @@ class ImageRecord:
     Attributes:
         source: Ledger number of the input file, so that its outcome can be corrected later.
         image_key: Keyed hash that identifies the image across ingests.
+        also_subject: Another key of the same patient, where two sources name one.
         label: Class name, or None where there is none.
         official_split: ``train``, ``val`` or ``test`` where the source comes with a split.
         other columns: As in `INDEX`.
@@ -98,6 +100,7 @@ class ImageRecord:
     display_source: str
     inverted: bool = False
     synthetic: bool = False
+    also_subject: str | None = None
     label: str | None = None
     official_split: str | None = None
     series: str | None = None

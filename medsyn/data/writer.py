@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class DatasetWriter:
         classes: Sequence[str] | None = None,
         caveats: list[str] | None = None,
         earlier: Mapping[str, str] | None = None,
+        earlier_ties: Iterable[tuple[str, str]] = (),
         extra: Mapping[str, Any] | None = None,
     ) -> Written:
         """Settle duplicates, draw the splits, write shards and tables.
@@ -90,6 +91,7 @@ class DatasetWriter:
             classes: Class names in order; default: those that occur, sorted.
             caveats: What the reader of every later report must know.
             earlier: subject -> split of an earlier dataset of this name; these subjects never move.
+            earlier_ties: `ties` of the images of earlier datasets of this name.
             extra: More fields for dataset.json (``source``, ``options``).
 
         Returns:
@@ -97,7 +99,7 @@ class DatasetWriter:
         """
         self._file.close()
         earlier = earlier or {}
-        unit_of = self._units()
+        unit_of = self._units(earlier_ties)
         kept, dropped = self._settle_duplicates(earlier)
         bound = self._bound_units(kept, unit_of, earlier)
         kept, bridging = self._settle_bridges(kept, unit_of, earlier, bound)
@@ -111,11 +113,15 @@ class DatasetWriter:
 
     # ---- settling
 
-    def _units(self) -> dict[str, str]:
-        """Subjects joined where they share an identical image: most likely one person under two numbers."""
-        first: dict[str, str] = {}
-        edges = [(first.setdefault(r.pixel_digest, r.subject), r.subject) for r in self.records]
-        return splitting.join(edges, {r.subject for r in self.records})
+    def _units(self, earlier_ties: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Subjects, and all they are tied to, by unit: what is tied together is most likely one person."""
+        edges = [tie for r in self.records for tie in ties(r.subject, r.also_subject, r.study, r.pixel_digest)]
+        edges += earlier_ties
+        root = splitting.join(edges, {node for edge in edges for node in edge})
+        name: dict[str, str] = {}
+        for subject in sorted({r.subject for r in self.records}):
+            name.setdefault(root[subject], subject)
+        return {node: name[of] for node, of in root.items() if of in name}
 
     def _settle_duplicates(self, earlier: Mapping[str, str]) -> tuple[list[int], list[Dropped]]:
         groups: dict[str, list[int]] = defaultdict(list)
@@ -234,6 +240,7 @@ class DatasetWriter:
                 {
                     "image": image,
                     "subject": record.subject,
+                    "also_subject": record.also_subject,
                     "unit": unit,
                     "split": split,
                     "origin": origin,
@@ -291,6 +298,14 @@ class DatasetWriter:
             },
             "caveats": caveats + splitting.caveats(units),
         }
+
+
+def ties(subject: str, also_subject: str | None, study: str | None, pixel_digest: str) -> Iterator[tuple[str, str]]:
+    """What one image ties its subject to: another name of it, its study, and whoever has the same pixels."""
+    yield subject, also_subject or subject
+    yield subject, f"pixels {pixel_digest}"
+    if study:
+        yield subject, f"study {study}"
 
 
 def _content_digest(records: list[ImageRecord], split_of: list[str]) -> str:

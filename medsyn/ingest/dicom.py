@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydicom import Dataset, dcmread
@@ -18,6 +19,10 @@ from medsyn.ingest.intensity import Display, lookup, luminance, sigmoid, window_
 from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
+_NOBODY = frozenset({"ANON", "ANONYM", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "UNKNOWN", "NONE", "NULL", "NA", "N/A"})
+"""Placeholders of PatientID, which name no patient."""
+_HEAD = frozenset({"HEAD", "BRAIN", "SKULL", "FACE", "HEADNECK", "ORBIT", "SINUS", "IAC", "PITUITARY", "TMJ", "JAW"})
+"""Body Part Examined (0018,0015), PS3.16 annex L, of what shows a face."""
 _ANY_MODALITY = ("", "OT", "SC")  # says nothing about the anatomy's imaging: taken where the user names the modality
 
 
@@ -92,8 +97,9 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
 def _facts(header: Dataset, digest: str, recipe: Recipe) -> Facts:
     key = recipe.key
     patient, study, series = (_text(header, k) for k in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"))
-    if patient:
-        subject, origin = keyed(key, "subject", _text(header, "IssuerOfPatientID"), patient), "patient"
+    if patient and patient.upper() not in _NOBODY:
+        # Without IssuerOfPatientID: the same patient with and without it must not become two.
+        subject, origin = keyed(key, "subject", "", patient), "patient"
     elif study:
         subject, origin = keyed(key, "subject-study", study), "study"
     else:
@@ -114,7 +120,20 @@ def _facts(header: Dataset, digest: str, recipe: Recipe) -> Facts:
         study=keyed(key, "study", study) if study else None,
         series=keyed(key, "series", series) if series else None,
         covariates=covariates,
+        synthetic=_text(header, "SyntheticData").upper() == "YES",
+        warnings=_warnings(header, modality),
     )
+
+
+def _warnings(header: Dataset, modality: str) -> tuple[Literal["text", "face"], ...]:
+    found: list[Literal["text", "face"]] = []
+    captured = "Secondary Capture" in UID(_text(header, "SOPClassUID")).name
+    if (modality in ("US", "SC", "OT") or captured) and _text(header, "BurnedInAnnotation").upper() != "NO":
+        found.append("text")
+    part = re.sub("[^A-Z]", "", _text(header, "BodyPartExamined").upper())
+    if modality in ("CT", "MR") and part in _HEAD:
+        found.append("face")
+    return tuple(found)
 
 
 def _planes(header: Dataset, found: Probe, recipe: Recipe, frames: int) -> Iterator[Plane]:

@@ -112,6 +112,24 @@ class Percentiles:
         return Display(low, high, "percentiles")
 
 
+AIR = -1024.0
+"""Hounsfield units of what lies outside of the patient, as scanners fill it."""
+
+
+def darkest(values: np.ndarray, display: Display | None, inverted: bool, hounsfield: bool) -> float:
+    """A value that is black beside ``values``, in the display range and in any other window that shows them.
+
+    Args:
+        values: What is shown, any shape.
+        display: Their display range, where it is known already.
+        inverted: High values are black (MONOCHROME1).
+        hounsfield: The values are Hounsfield units.
+    """
+    if inverted:
+        return max(float(values.max()), display.high if display else -math.inf)
+    return min(float(values.min()), display.low if display else math.inf, AIR if hounsfield else math.inf)
+
+
 def quantise(values: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Values to uint16 over their own range.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
@@ -91,8 +92,9 @@ class LabelTable:
     def join(self, inputs: Sequence[Input], wanted: Set[int]) -> tuple[dict[int, LabelRow], int]:
         """Find the row of every file.
 
-        A row names a file by its path, its path relative to the CSV or to an input folder, its name, or its name
-        without suffix; the first of these that fits counts.
+        A row names a file by its path, its path relative to the CSV or to an input folder, or the end of its path;
+        a bare name, by the name of the file with or without suffix. The first of these that fits counts, and of two
+        rows that fit one file the more exact one. A name with folders in it never fits another folder's file.
 
         Args:
             inputs: All files, also those that will not be read.
@@ -104,26 +106,30 @@ class LabelTable:
         Raises:
             DataError: A name fits several files, two rows name one file differently, or nothing fits.
         """
-        tiers = _index(inputs, self.path.parent)
-        matched: dict[int, LabelRow] = {}
+        index = _Index(inputs, self.path.parent)
+        best: dict[int, tuple[int, str, LabelRow]] = {}
         ambiguous: list[str] = []
         unmatched = 0
         for row in self.rows:
             name = row[self.file_column].strip().replace("\\", "/").removeprefix("./")
-            found = next((hit for tier, short in tiers if (hit := tier.get(_name(name) if short else name))), None)
-            hits = (found or set()) & wanted or found or set()
-            if not name or not hits:
+            tier, found = index.find(name)
+            hits = found & wanted or found
+            if not hits:
                 unmatched += 1
             elif len(hits) > 1:
                 ambiguous += [name] if hits & wanted else []
             else:
-                number, new = next(iter(hits)), self._row(row)
-                if matched.setdefault(number, new) != new:
+                number, new = next(iter(hits)), (tier, name, self._row(row))
+                old = best.setdefault(number, new)
+                if old[0] == new[0] and old[2] != new[2]:
                     raise DataError(
-                        f"two rows with different content name one file (column '{self.file_column}', input {number})",
-                        where=self.path,
+                        f"two rows with different content name one file: '{old[1]}' and '{name}'",
+                        where=f"{self.path}, column '{self.file_column}'",
                         mend="Keep one row a file.",
                     )
+                unmatched += old[0] != new[0]
+                best[number] = min(old, new, key=lambda entry: entry[0])
+        matched = {number: row for number, (_, _, row) in best.items()}
         if ambiguous:
             examples = ", ".join(dict.fromkeys(ambiguous[:3]))
             raise DataError(
@@ -180,22 +186,35 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     return rows, columns
 
 
-def _index(inputs: Sequence[Input], csv_folder: Path) -> list[tuple[dict[str, set[int]], bool]]:
-    """Lookups from the most exact to the least; True where only the last part of the name counts."""
-    absolute, relative, name, stem = (defaultdict(set) for _ in range(4))
-    for item in inputs:
-        path = Path(item.path)
-        absolute[item.path].add(item.number)
-        relative[item.relative].add(item.number)
-        if path.is_relative_to(csv_folder):
-            absolute[path.relative_to(csv_folder).as_posix()].add(item.number)
-        name[path.name].add(item.number)
-        stem[_stem(path.name)].add(item.number)
-    return [(absolute, False), (relative, False), (name, True), (stem, True)]
+class _Index:
+    """Files by what a row may call them, from the most exact to the least."""
 
+    def __init__(self, inputs: Sequence[Input], csv_folder: Path) -> None:
+        self._csv_folder = csv_folder
+        self._absolute, self._relative, self._name, self._stem = (defaultdict(set) for _ in range(4))
+        self._end: dict[tuple[str, ...], set[tuple[str, int]]] = defaultdict(set)
+        for item in inputs:
+            path = os.path.normpath(item.path).replace(os.sep, "/")
+            self._absolute[path].add(item.number)
+            self._relative[item.relative].add(item.number)
+            name = path.rsplit("/", 1)[-1]
+            self._name[name].add(item.number)
+            self._stem[_stem(name)].add(item.number)
+            for form in {path, _stem(path)}:
+                self._end[tuple(form.split("/")[-2:])].add((form, item.number))
 
-def _name(text: str) -> str:
-    return text.rsplit("/", 1)[-1]
+    def find(self, name: str) -> tuple[int, set[int]]:
+        """Rank of the first way of naming that fits (0: the most exact), and the files it fits."""
+        if not name:
+            return 0, set()
+        beside_csv = os.path.normpath(self._csv_folder / name).replace(os.sep, "/")
+        ways = [self._absolute.get(beside_csv), self._relative.get(name)]
+        if "/" in name:
+            ends = self._end.get(tuple(name.split("/")[-2:]), ())
+            ways.append({number for form, number in ends if form.endswith("/" + name)})
+        else:
+            ways += [self._name.get(name), self._stem.get(name)]
+        return next(((rank, set(hit)) for rank, hit in enumerate(ways) if hit), (0, set()))
 
 
 def _stem(name: str) -> str:

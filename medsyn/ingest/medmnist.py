@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display, luminance
 from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
+from medsyn.workspace import SYNTHETIC
 
 KNOWN = {  # file name -> modality and class names, as published with MedMNIST v2
     "pneumoniamnist": ("xray", ("normal", "pneumonia")),
@@ -56,10 +58,12 @@ def probe(found: Probe) -> None:
     if sum(np.prod([float(n) for n in s]) for s in shapes.values()) > MAX_VALUES:
         raise Refused("too_large", f"the header claims more than {MAX_VALUES} values", "failed")
     found.side = int(shape[1]) if shape[1] == shape[2] else None
+    # Training images alone are a set that somebody has still to split.
+    found.official = all(shapes.get(split, (0,))[0] for split in ("val", "test"))
 
 
 def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
-    """Read all images of the file; the official split is kept, and every image is its own subject.
+    """Read all images of the file; a whole official split is kept, and every image is its own subject.
 
     Raises:
         Refused: Labels that do not fit the images, or of several columns.
@@ -72,14 +76,23 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         modality=recipe.preset.modality,
         subject=keyed(recipe.key, "subject-file", digest),
         subject_from="image",
+        synthetic=_is_synthetic_set(Path(found.path).parent),
     )
     published = known(found.path)
-    return facts, _planes(found.path, digest, recipe, published[1] if published else None)
+    return facts, _planes(found, digest, recipe, published[1] if published else None)
 
 
-def _planes(path: str, digest: str, recipe: Recipe, names: tuple[str, ...] | None) -> Iterator[Plane]:
+def _is_synthetic_set(folder: Path) -> bool:
+    """Whether the folder is one that `medsyn augment` made."""
+    try:
+        return json.loads((folder / SYNTHETIC.main_file).read_text(encoding="utf-8"))["synthetic"] is True
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _planes(found: Probe, digest: str, recipe: Recipe, names: tuple[str, ...] | None) -> Iterator[Plane]:
     number = 0
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(found.path, allow_pickle=False) as arrays:
         for split in (s for s in _SPLITS if f"{s}_images" in arrays):
             images = arrays[f"{split}_images"]
             labels = _labels(arrays, split, len(images), names)
@@ -91,7 +104,7 @@ def _planes(path: str, digest: str, recipe: Recipe, names: tuple[str, ...] | Non
                     display=Display(0.0, 255.0, "dtype") if images.dtype == np.uint8 else None,
                     label=labels[i],
                     subject=keyed(recipe.key, "subject-image", digest, split, str(i)),
-                    official_split=split,
+                    official_split=split if found.official else None,
                 )
                 number += 1
 

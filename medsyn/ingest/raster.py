@@ -42,6 +42,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         subject=keyed(recipe.key, "subject-file", digest),
         subject_from="file",
         volume=keyed(recipe.key, "volume", digest) if pages > 1 else None,
+        synthetic=str(image.info.get("Synthetic", "")).lower() == "true",  # as `medsyn augment` writes it
     )
     return facts, _planes(image, pages)
 

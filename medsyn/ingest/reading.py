@@ -10,7 +10,7 @@ import numpy as np
 from medsyn.data.schema import ImageRecord
 from medsyn.ingest import dicom, medmnist, nifti, raster
 from medsyn.ingest.deidentify import keyed
-from medsyn.ingest.intensity import Display, Percentiles, quantise
+from medsyn.ingest.intensity import Display, Percentiles, darkest, quantise
 from medsyn.ingest.resize import pad, shrink
 from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, quiet
 
@@ -108,6 +108,10 @@ def _read_file(found: Probe, recipe: Recipe, result: FileResult) -> tuple[list[_
         if not np.isfinite(plane.values).all():
             left_out["not_finite"] += 1
             continue
+        if plane.valid is not None and valid.size:
+            # Before resizing, or padding rings into the image and takes most of the grey scale for itself.
+            black = darkest(valid, _preset_window(recipe) or plane.display, plane.inverted, recipe.hounsfield)
+            plane.values = np.where(plane.valid, plane.values, np.float32(black))
         small = shrink(plane.values, recipe.size, plane.pixel)
         if valid.size == 0 or valid.min() == valid.max() or small.min() == small.max():
             left_out["constant"] += 1
@@ -130,13 +134,9 @@ def _finish(
 ) -> tuple[ImageRecord, np.ndarray]:
     plane, facts = small.plane, result.facts
     assert facts is not None
-    if recipe.hounsfield:
-        centre, width = recipe.preset.window or (40.0, 400.0)
-        display: Display | None = Display(centre - width / 2, centre + width / 2, "preset")
-    else:
-        display = plane.display or common
+    display = _preset_window(recipe) or plane.display or common
     assert display is not None
-    square = pad(small.values, recipe.size, display.high if plane.inverted else display.low)
+    square = pad(small.values, recipe.size, darkest(small.values, display, plane.inverted, recipe.hounsfield))
     if recipe.hounsfield:
         stored, slope, intercept = np.clip(np.rint(square), -32768, 32767).astype(np.int16), 1.0, 0.0
     else:
@@ -158,6 +158,7 @@ def _finish(
         display_high=display.high,
         display_source=display.source,
         inverted=plane.inverted,
+        synthetic=facts.synthetic,
         label=plane.label,
         official_split=plane.official_split,
         series=facts.series,
@@ -174,6 +175,14 @@ def _finish(
         vendor=facts.covariates.vendor,
     )
     return record, stored[None]
+
+
+def _preset_window(recipe: Recipe) -> Display | None:
+    """The display range of Hounsfield units: the preset's, whatever the file says."""
+    if not recipe.hounsfield:
+        return None
+    centre, width = recipe.preset.window or (40.0, 400.0)
+    return Display(centre - width / 2, centre + width / 2, "preset")
 
 
 def _reason(error: Exception) -> str:

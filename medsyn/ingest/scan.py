@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,38 +13,62 @@ from medsyn.errors import DataError, UsageError
 from medsyn.ingest import dicom, medmnist, nifti, raster
 from medsyn.ingest.source import Probe, Refused, quiet
 
+_WORKSPACE = "medsyn.json"
+
 
 @dataclass(frozen=True)
 class Input:
-    """One file, its ledger number (1..N in the order of sorted paths) and its path below what the user named."""
+    """One file, its ledger number (1..N in the order of sorted paths) and its path below what the user named.
+
+    A folder that was not entered is an input too, with the reason in ``refused``.
+    """
 
     number: int
     path: str
     root: str
     relative: str
+    refused: Refused | None = None
 
 
 def find(paths: Sequence[str]) -> list[Input]:
-    """All files below the paths, each once; links to folders are not followed.
+    """All files below the paths, each once, and the folders that were not entered.
+
+    Links to folders are not followed. A workspace is not entered: what it holds was ingested already, or generated.
 
     Raises:
         DataError: No such path, or no file at all.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, str, Refused | None]] = {}
     for given in paths:
         root = Path(given).absolute()
         if root.is_file():
-            found.setdefault(str(root), (str(root.parent), root.name))
+            found.setdefault(str(root), (str(root.parent), root.name, None))
         elif root.is_dir():
-            for folder, _, names in os.walk(root):
-                for name in names:
-                    path = Path(folder, name)
-                    found.setdefault(str(path), (str(root), path.relative_to(root).as_posix()))
+            for path, refused in _below(root):
+                found.setdefault(str(path), (str(root), path.relative_to(root).as_posix(), refused))
         else:
             raise DataError("no such file or folder", where=given, mend="Check the path.")
     if not found:
         raise DataError("no file in it", where=", ".join(paths), mend="Name a folder with scans.")
     return [Input(i, path, *found[path]) for i, path in enumerate(sorted(found), 1)]
+
+
+def _below(root: Path) -> Iterator[tuple[Path, Refused | None]]:
+    def unreadable(error: OSError) -> None:
+        closed.append(Path(error.filename))
+
+    closed: list[Path] = []
+    for folder, below, names in os.walk(root, onerror=unreadable):
+        if _WORKSPACE in names:
+            below.clear()
+            yield Path(folder), Refused("workspace", "a medsyn workspace: name a folder inside of it to ingest that")
+            continue
+        yield from ((Path(folder, name), None) for name in names)
+        for name in below:
+            if Path(folder, name).is_symlink():
+                yield Path(folder, name), Refused("link_to_folder", "a link to a folder: name the folder itself")
+    for folder in closed:
+        yield folder, Refused("unreadable_folder", "a folder that may not be read", "failed")
 
 
 def probe_chunk(inputs: Sequence[Input]) -> list[Probe]:
@@ -56,6 +80,8 @@ def probe_chunk(inputs: Sequence[Input]) -> list[Probe]:
 def _probe(item: Input) -> Probe:
     found = Probe(item.number, item.path)
     try:
+        if item.refused:
+            raise item.refused
         if not Path(item.path).is_file():
             raise Refused("not_a_file", "neither a file nor a link to one")
         with open(item.path, "rb") as file:

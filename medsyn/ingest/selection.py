@@ -58,8 +58,13 @@ def join(
     if table is None:
         return {}, []
     numbers = {p.number for p in wanted if p.kind != "npz"}
+    npz = (
+        ["the labels file does not apply to npz files: they carry their own labels"]
+        if len(numbers) < len(wanted)
+        else []
+    )
     if not numbers:
-        return {}, []
+        return {}, npz
     kinds = {p.number: p.kind for p in wanted}
     matched, unmatched = table.join(inputs, numbers)
     labels = {n: row for n, row in matched.items() if n in numbers and row.label is not None}
@@ -74,7 +79,11 @@ def join(
             where=table.path,
             mend="Two classes are needed; name another column with --label-column.",
         )
-    return labels, [f"{unmatched} rows of the labels name no file that was found"] if unmatched else []
+    return labels, npz + (
+        [f"{unmatched} rows of the labels name no file that was found, or one that another row names better"]
+        if unmatched
+        else []
+    )
 
 
 def tell_folders(inputs: Sequence[Input], wanted: Sequence[Probe], progress: Progress) -> None:

@@ -51,12 +51,18 @@ class Probe:
     position: float | None = None  # mm along the slice normal
     instance: int = 0
     side: int | None = None  # native side of square npz images
+    official: bool = False  # npz with a val and a test split of its own
     slice_index: int | None = None  # place in its series, set when all files are known
 
 
 @dataclass
 class Facts:
-    """What holds for every plane of one file."""
+    """What holds for every plane of one file.
+
+    Attributes:
+        warnings: What a caveat counts, and no table keeps: ``text`` (a kind of image that often carries a burned-in
+            name, without a word that this one does not), ``face`` (a slice of a head).
+    """
 
     digest: str
     modality: str
@@ -67,6 +73,8 @@ class Facts:
     volume: str | None = None
     covariates: Covariates = field(default_factory=Covariates)
     note: str = ""
+    synthetic: bool = False
+    warnings: tuple[Literal["text", "face"], ...] = ()
 
 
 @dataclass

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
-import shutil
+import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from medsyn import compute, tracking
 from medsyn.config import IngestOptions
 from medsyn.data.sample import write_sample
 from medsyn.data.schema import ImageRecord
-from medsyn.data.writer import DatasetWriter
-from medsyn.errors import DataError, EnvironmentFault
+from medsyn.data.writer import DatasetWriter, ties
+from medsyn.errors import DataError, EnvironmentFault, UsageError
 from medsyn.ingest import reading, scan, selection
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.labels import LabelRow, LabelTable
@@ -31,7 +33,7 @@ from medsyn.ingest.reading import FileResult
 from medsyn.ingest.scan import Input
 from medsyn.ingest.source import Probe, Recipe
 from medsyn.progress import SILENT, Progress, track
-from medsyn.workspace import DATASET, Workspace, read_json
+from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
 
 SAMPLE_SIDE = 128
 IN_PROCESS = 64
@@ -79,13 +81,13 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
 
     Raises:
         DataError: Input that cannot be used; the workspace then holds no new dataset.
-        UsageError: Nothing says which modality this is.
+        UsageError: Nothing says which modality this is, or labels come without scans.
     """
     if options.paths:
         return _ingest(options, workspace, progress, sample=False)
-    workspace.create()
-    folder = Path(tempfile.mkdtemp(prefix=".sample-", dir=workspace.path))
-    try:
+    if options.labels is not None:
+        raise UsageError("labels without scans", where="--labels", mend="Name the folder of the scans, too.")
+    with disk_errors(workspace.path), workspace.scratch() as folder:
         progress.say(f"no path given: simulating {options.sample_subjects} patients (built-in sample, no real person)")
         with progress.task("Simulating films", options.sample_subjects) as task:
             labels = write_sample(
@@ -98,8 +100,6 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
         own = {"paths": [str(folder / "films")], "labels": str(labels), "label_column": "label", "file_column": "file"}
         simulated = options.model_copy(update={**own, "subject_column": None})
         return _ingest(simulated, workspace, progress, sample=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *, sample: bool) -> IngestResult:
@@ -111,6 +111,8 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
         if options.classes:
             table.check_classes(options.classes)
     inputs = scan.find(options.paths)
+    for reason, n in Counter(i.refused.reason for i in inputs if i.refused).items():
+        progress.say(f"folders left out: {n} {reason} (see the ledger)")
     with _mapper(options.workers, len(inputs)) as mapper:
         ledger = Ledger()
         chunks = [inputs[i : i + reading.CHUNK] for i in range(0, len(inputs), reading.CHUNK)]
@@ -152,6 +154,7 @@ class _Job:
     caveats: list[str]
     sample: bool
     subject_from: Counter[str] = field(default_factory=Counter)
+    warned: Counter[str] = field(default_factory=Counter)
 
     def execute(self, mapper: Mapper, wanted: Sequence[Probe], run: tracking.Run) -> IngestResult:
         modality = self.recipe.preset.modality
@@ -177,27 +180,40 @@ class _Job:
                     mend=f"The classes named are: {', '.join(self.options.classes)}.",
                 )
             self.caveats += _subject_caveats(self.subject_from)
+            self.caveats += [f"{self.warned[kind]} {text}" for kind, text in _WARNINGS.items() if self.warned[kind]]
+            if self.warned["synthetic"]:
+                self.progress.say(f"{self.warned['synthetic']} {_WARNINGS['synthetic']}")
+            paths = self.workspace.private / f"{name}-{secrets.token_hex(8)}-paths.csv"
             extra = {
                 "source": "built-in sample" if self.sample else "files",
                 "options": kept_options,
                 "mlflow_run": run.id,
+                "paths_list": paths.name,
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             }
-            written = writer.finish(
-                key=self.recipe.key,
-                name=name,
-                modality=modality,
-                classes=self.options.classes,
-                caveats=self.caveats,
-                earlier=_earlier(self.workspace, name),
-                extra=extra,
-            )
-            self.ledger.correct(written.dropped)
-            _check_classes(written.meta["fingerprint"], self.options.paths)
-            self.ledger.write(build.path)
-            path = build.commit(written.meta)
-        ledger_paths = self.workspace.private / f"{path.name}-paths.csv"
-        write_paths(ledger_paths, ((i.number, i.relative if self.sample else i.path) for i in self.inputs))
+            # Of two ingests under one name at once, the second must see the patients of the first.
+            with FileLock(self.workspace.private / f".{name}.lock"):
+                earlier, earlier_ties = _earlier(self.workspace, name)
+                written = writer.finish(
+                    key=self.recipe.key,
+                    name=name,
+                    modality=modality,
+                    classes=self.options.classes,
+                    caveats=self.caveats,
+                    earlier=earlier,
+                    earlier_ties=earlier_ties,
+                    extra=extra,
+                )
+                self.ledger.correct(written.dropped)
+                _check_classes(written.meta["fingerprint"], [] if self.sample else self.options.paths)
+                self.ledger.write(build.path)
+                try:
+                    # Before the commit: a dataset that is there has its list, whatever happens next.
+                    write_paths(paths, ((i.number, i.relative if self.sample else i.path) for i in self.inputs))
+                    path = build.commit(written.meta)
+                except BaseException:
+                    paths.unlink(missing_ok=True)
+                    raise
         self._track(run, written.meta)
         fingerprint = written.meta["fingerprint"]
         return IngestResult(
@@ -235,15 +251,19 @@ class _Job:
             return
         row = self.labels.get(result.number)
         origin: str = result.facts.subject_from
-        subject = None
-        # The header names the patient better than a table, unless the user says which column to trust.
-        if row and row.subject and (origin != "patient" or self.options.subject_column):
-            subject, origin = keyed(self.recipe.key, "subject", "", row.subject), "table"
+        subject = also = None
+        if row and row.subject:
+            also = keyed(self.recipe.key, "subject", "", row.subject)
+            if origin != "patient":
+                subject, also, origin = also, None, "table"
+        self.warned.update(dict.fromkeys(result.facts.warnings, len(result.images)))
+        self.warned["synthetic"] += len(result.images) if result.facts.synthetic else 0
         self.subject_from[origin if origin != "file" or kind != "nifti" else "volume"] += len(result.images)
         for record, pixels in result.images:
             if row:
                 _apply(row, record)
             record.subject = subject or record.subject
+            record.also_subject = also if also != record.subject else None
             writer.add(record, pixels)
 
     def _track(self, run: tracking.Run, meta: Mapping[str, Any]) -> None:
@@ -275,36 +295,61 @@ def _mapper(workers: int | None, files: int) -> Iterator[Mapper]:
     if workers == 1 or files < IN_PROCESS:
         yield map
         return
+    with compute.executor(workers) as pool:
+        yield partial(_in_processes, pool, 2 * (workers or compute.cores()))
+
+
+def _in_processes(pool: Executor, ahead: int, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    parts, done = list(items), 0
     try:
-        with compute.executor(workers) as pool:
-            yield lambda function, items: compute.map_ordered(
-                pool, function, items, ahead=2 * (workers or compute.cores())
-            )
+        for done, result in enumerate(compute.map_ordered(pool, function, parts, ahead), 1):  # noqa: B007
+            yield result
     except BrokenProcessPool:
+        numbers = _numbers(parts[done : done + ahead])
         raise EnvironmentFault(
-            "the worker processes died", where="--workers", mend="Run with --workers 1; a script needs a main guard."
+            f"a worker process died at one of the inputs {min(numbers)} to {max(numbers)} (files sorted by path)",
+            where="--workers",
+            mend="Most likely memory ran out: use --workers 1 or leave those files out; a script needs a main guard.",
         ) from None
 
 
-def _earlier(workspace: Workspace, name: str) -> dict[str, str]:
-    """subject -> split over all earlier datasets of this name; the oldest word counts."""
+def _numbers(part: Any) -> list[int]:
+    """Ledger numbers of the files anywhere in a nested list."""
+    return [n for inner in part for n in _numbers(inner)] if isinstance(part, list) else [part.number]
+
+
+def _earlier(workspace: Workspace, name: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Earlier datasets of this name: subject -> split, of which the oldest word counts, and the ties of all images."""
     known: dict[str, str] = {}
+    tied: set[tuple[str, str]] = set()
     for folder in workspace.all(DATASET):
         if read_json(folder / DATASET.main_file).get("name") == name:
-            rows = pq.read_table(folder / "splits.parquet", columns=["subject", "split"]).to_pylist()
-            for row in rows:
+            rows = pq.read_table(folder / "splits.parquet").to_pylist()
+            images = pq.read_table(folder / "index.parquet", columns=["study", "pixel_digest"]).to_pylist()
+            for row, image in zip(rows, images, strict=True):
                 known.setdefault(row["subject"], row["split"])
-    return known
+                tied.update(ties(row["subject"], row.get("also_subject"), image["study"], image["pixel_digest"]))
+    return known, sorted(tied)
+
+
+_WARNINGS = {
+    "synthetic": "images say that they are synthetic: no patient is behind them, and a result on them says nothing "
+    "about patients",
+    "text": "images of kinds that often carry burned-in names (ultrasound, secondary capture) do not say "
+    "BurnedInAnnotation=NO: look at them before sharing",
+    "face": "images show heads: faces can be recognised from head volumes",
+}
+_ONLY_IDENTICAL = "; only pixel-identical images are recognised as one patient's, not near-duplicates"
 
 
 def _subject_caveats(subject_from: Mapping[str, int]) -> list[str]:
     texts = {
         "study": "images without patient id: each study counts as one subject, and a patient may be in two splits",
-        "file": "images without patient id: each file counts as one subject, "
-        "and near-duplicates of one patient may straddle splits",
-        "volume": "images of volumes without patient id: each file counts as one subject",
+        "file": "images without patient id: each file counts as one subject, and a patient may be in two splits"
+        + _ONLY_IDENTICAL,
+        "volume": "images of volumes without patient id: each file counts as one subject" + _ONLY_IDENTICAL,
         "image": "images of an npz file: it holds no patient ids, each image counts as one subject, "
-        "and a patient may be in two splits",
+        "and a patient may be in two splits" + _ONLY_IDENTICAL,
     }
     return [f"{subject_from[origin]} {text}" for origin, text in texts.items() if subject_from.get(origin)]
 

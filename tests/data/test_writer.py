@@ -31,9 +31,16 @@ class Image:
     pixels: int
     label: str | None = "a"
     official: str | None = None
+    also: str | None = None
+    study: str | None = None
 
 
-def commit(folder: Path, images: Sequence[Image], earlier: Mapping[str, str] | None = None) -> Written:
+def commit(
+    folder: Path,
+    images: Sequence[Image],
+    earlier: Mapping[str, str] | None = None,
+    earlier_ties: Sequence[tuple[str, str]] = (),
+) -> Written:
     target = DatasetWriter(folder, size=4, dtype="uint16")
     for i, image in enumerate(images):
         record = ImageRecord(
@@ -52,9 +59,11 @@ def commit(folder: Path, images: Sequence[Image], earlier: Mapping[str, str] | N
             display_source="dtype",
             label=image.label,
             official_split=image.official,
+            also_subject=image.also,
+            study=image.study,
         )
         target.add(record, np.full((1, 4, 4), image.pixels, np.uint16) + np.arange(4, dtype=np.uint16))
-    written = target.finish(key=KEY, name="x", modality="xray", earlier=earlier)
+    written = target.finish(key=KEY, name="x", modality="xray", earlier=earlier, earlier_ties=earlier_ties)
     write_json(folder / "dataset.json", written.meta)
     return written
 
@@ -71,6 +80,8 @@ images = st.lists(
         pixels=st.integers(0, 14).map(lambda n: n * 1000),
         label=st.sampled_from(["a", "b", None]),
         official=st.sampled_from([None, None, "train", "val", "test"]),
+        also=st.sampled_from([None, None, None, *"ABCDEFGHIJ", "other"]),
+        study=st.sampled_from([None, None, "s1", "s2", "s3"]),
     ),
     min_size=1,
     max_size=30,
@@ -90,6 +101,11 @@ def test_no_unit_and_no_picture_in_two_splits(drawn: list[Image], earlier: dict[
         for row in rows.itertuples():
             if row.subject in earlier:
                 assert row.split == earlier[row.subject]
+        index = pd.read_parquet(Path(folder) / "index.parquet", columns=["image", "study"])
+        studies = index.merge(rows, on="image").dropna(subset="study")
+        assert (studies.groupby("study")["unit"].nunique() <= 1).all()
+        for row in rows.dropna(subset="also_subject").itertuples():
+            assert set(rows.loc[rows["subject"] == row.also_subject, "unit"]) <= {row.unit}
         for key, row in rows.iterrows():
             image = drawn[int(str(key)[3:])]
             if image.official and image.subject not in earlier:
@@ -145,6 +161,23 @@ def test_a_new_subject_follows_an_earlier_one_whose_pictures_were_all_dropped(tm
     drawn = [Image("A", 100, "a"), Image("B", 100, "b"), *(Image("B", 200 + i, "b") for i in range(3))]
     commit(tmp_path, drawn, {"A": "test"})
     assert set(split_rows(tmp_path)["split"]) == {"test"}
+
+
+def test_ties_to_earlier_subjects_bind_new_ones(tmp_path: Path) -> None:
+    """Of the earlier B (test), nothing is here but another name, a study and a picture."""
+    first = commit(tmp_path, [Image("B", 700)])
+    (digest,) = split_rows(tmp_path)["pixel_digest"]
+    known = [*writer.ties("B", "B2", "study", digest), *writer.ties("C", None, None, "other")]
+    (tmp_path / "next").mkdir()
+    drawn = [Image("B2", 100), Image("X", 200, study="study"), Image("Y", 700), Image("Z", 300, also="B")]
+    drawn += [Image(f"n{i}", 1000 + 10 * i) for i in range(20)]
+    second = commit(tmp_path / "next", drawn, {"B": "test", "C": "val"}, known)
+    rows = split_rows(tmp_path / "next")
+    tied = rows.loc[["key0", "key1", "key2", "key3"]]
+    assert (set(tied["split"]), set(tied["origin"]), tied["unit"].nunique()) == ({"test"}, {"earlier"}, 1)
+    assert set(rows["unit"]) <= set(rows["subject"])
+    assert rows["unit"].nunique() == 21
+    assert not first.dropped + second.dropped
 
 
 def test_content_digest_does_not_depend_on_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

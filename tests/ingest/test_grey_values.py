@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset as Header
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
 from medsyn.config import IngestOptions
@@ -213,3 +213,131 @@ def test_enhanced_frames_use_their_own_functional_groups(tmp_path: Path, workspa
     assert np.allclose(values[1], frames[1] * 3.0 + 5, atol=0.2)
     low, high = np.percentile([frames[0] + 5.0, frames[1] * 3.0 + 5], (1, 99.5))
     assert np.allclose(data.table[["display_low", "display_high"]], [low, high], rtol=1e-5)
+
+
+def one(path: Path, workspace: Workspace, size: int = 64, modality: str = "xray") -> Dataset:
+    options = IngestOptions.model_validate({"paths": [str(path)], "size": size, "modality": modality, "workers": 1})
+    return Dataset.open(stage.run(options, workspace).path)
+
+
+def shown(data: Dataset) -> np.ndarray:
+    return data.images(np.array([0]))[0, 0]
+
+
+def by_percentiles(values: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(values, PERCENTILES)
+    return np.clip((values - low) / (high - low), 0, 1)
+
+
+def test_modality_lut_sequence(tmp_path: Path, workspace: Workspace) -> None:
+    (item,) = voi_table(12)
+    item.LUTDescriptor, item.ModalityLUTType = [4096, 0, 16], "OD"  # pydicom knows tables of 8 and 16 bits
+    path = dicom(tmp_path / "film", picture(4), ModalityLUTSequence=[item])
+    values = apply_modality_lut(pydicom.dcmread(path).pixel_array, pydicom.dcmread(path))
+    assert len(np.unique(values)) > 100
+    assert np.abs(shown(one(path, workspace)) - by_percentiles(values)).max() < 1e-4
+
+
+def test_palette_colour(tmp_path: Path, workspace: Workspace) -> None:
+    rng = np.random.default_rng(0)
+    tables = {}
+    for colour in ("Red", "Green", "Blue"):
+        tables[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        tables[f"{colour}PaletteColorLookupTableData"] = rng.integers(0, 2**16, 256).astype("<u2").tobytes()
+    path = dicom(
+        tmp_path / "us",
+        picture(5, 64, 8),
+        bits=8,
+        Modality="US",
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.6.1",
+        PhotometricInterpretation="PALETTE COLOR",
+        **tables,
+    )
+    ds = pydicom.dcmread(path)
+    rgb = apply_color_lut(ds.pixel_array, ds).astype(float)
+    grey = rgb @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(shown(one(path, workspace, modality="ultrasound")) - by_percentiles(grey)).max() < 1e-4
+
+
+def test_ybr_full(tmp_path: Path, workspace: Workspace) -> None:
+    """The luminance of what YBR_FULL stands for is its Y (PS3.3 C.7.6.3.1.2), to the rounding of three channels."""
+    rng = np.random.default_rng(0)
+    luma = 60 + picture(6, 64, 8) // 2
+    chroma = rng.integers(118, 138, (64, 64, 2))
+    pixels = np.concatenate([luma[..., None], chroma], -1).astype(np.uint8)
+    header = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "YBR_FULL"}
+    header |= {"Modality": "US", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1", "PixelData": pixels.tobytes()}
+    path = dicom(tmp_path / "us", pixels[..., 0], bits=8, **header)
+    rgb = pydicom.pixels.convert_color_space(pixels, "YBR_FULL", "RGB").astype(float)
+    image = shown(one(path, workspace, modality="ultrasound"))
+    assert np.abs(image - by_percentiles(rgb @ np.array([0.299, 0.587, 0.114]))).max() < 1e-4
+    low, high = np.percentile(luma, PERCENTILES)
+    assert np.abs(image - by_percentiles(luma)).max() < 1.5 / (high - low)
+
+
+def test_pixel_aspect_ratio(tmp_path: Path, workspace: Workspace) -> None:
+    """Rows of one value each: squeezing them to half their width changes nothing."""
+    pixels = np.repeat(np.random.default_rng(0).integers(0, 4096, (64, 1), dtype=np.uint16), 64, axis=1)
+    data = one(dicom(tmp_path / "film", pixels, PixelAspectRatio=[2, 1]), workspace)
+    image = shown(data)
+    assert np.abs(image[:, 16:48] - by_percentiles(pixels)[:, :32]).max() < 1e-4
+    assert image[:, :16].max() == image[:, 48:].max() == 0
+    assert np.isnan(data.table.loc[0, "spacing_row"])
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("window", [{"WindowCenter": 2000, "WindowWidth": 2000}, {}])
+@pytest.mark.parametrize("padding", [-32000, 32000])
+def test_pixel_padding_is_black_and_takes_no_grey_values(
+    tmp_path: Path, workspace: Workspace, photometric: str, window: dict[str, Any], padding: int
+) -> None:
+    pixels = picture(1, 128, 12).astype(np.int16)
+    pixels[:, :40] = padding
+    extra = {"PhotometricInterpretation": photometric, "PixelPaddingValue": padding, **window}
+    data = one(dicom(tmp_path / "film", pixels, bits=16, **extra), workspace)
+    image = shown(data)
+    row = data.table.loc[0]
+    assert image[:, :18].max() < 0.01
+    assert row["slope"] * 65535 <= 4100
+    # Nothing rings: beside the edge, values are those of the film.
+    near = pixels[:, 44:].reshape(64, 2, 42, 2).mean((1, 3))
+    expected = np.clip((near - row["display_low"]) / (row["display_high"] - row["display_low"]), 0, 1)
+    expected = 1 - expected if photometric == "MONOCHROME1" else expected
+    assert np.abs(image[:, 22:] - expected).mean() < 0.02
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_fill_is_black_in_every_window(tmp_path: Path, workspace: Workspace, photometric: str) -> None:
+    pixels = picture(3)[:, 16:48]
+    film = one(
+        dicom(tmp_path / "film", pixels, PhotometricInterpretation=photometric, WindowCenter=2000, WindowWidth=500),
+        workspace,
+    )
+    ct = one(
+        dicom(
+            tmp_path / "ct",
+            pixels,
+            PhotometricInterpretation=photometric,
+            Modality="CT",
+            SOPClassUID="1.2.840.10008.5.1.4.1.1.2",
+            RescaleSlope=1,
+            RescaleIntercept=-1024,
+        ),
+        workspace,
+        modality="ct",
+    )
+    lowest, highest = int(pixels.min()), int(pixels.max())
+    for data, other in (
+        (film, ((lowest + highest) / 2, highest - lowest)),
+        (ct, (-600.0, 800.0)),
+        (ct, (1500.0, 2000.0)),
+    ):
+        for window in (None, other):
+            image = data.images(np.array([0]), window=window)[0, 0]
+            if photometric == "MONOCHROME1" and data is ct and window == (1500.0, 2000.0):
+                assert image[:, :16].max() <= image[:, 16:48].min() + 1e-4  # nothing in the film is darker
+            else:
+                assert image[:, :16].max() < 1e-4
+                assert image[:, 48:].max() < 1e-4
+    if photometric == "MONOCHROME2":
+        assert ct.stored(np.array([0]))[0, 0, 0, 0] == -1024

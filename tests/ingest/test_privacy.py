@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset as Header
 
 from medsyn.config import IngestOptions
 from medsyn.ingest import deidentify, stage
-from medsyn.workspace import Workspace
+from medsyn.workspace import Workspace, read_json
 
 from .conftest import dicom, picture, table
 
@@ -110,7 +110,7 @@ def test_no_canary_comes_out(
     assert set(index["vendor"]) == {"other"}
     assert set(index["age_band"]) == {"80+"}
     assert index[["view", "sex"]].isna().all(axis=None)
-    assert broken.name in (workspace.private / f"{result.path.name}-paths.csv").read_text()
+    assert broken.name in (workspace.private / read_json(result.path / "dataset.json")["paths_list"]).read_text()
 
 
 def test_keys_depend_on_project_and_domain() -> None:

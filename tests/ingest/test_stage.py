@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +11,16 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock, Timeout
+from PIL import Image
 
+from medsyn.augment.writers import PngWriter
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
-from medsyn.errors import DataError, MedsynError, UsageError
+from medsyn.errors import DataError, EnvironmentFault, MedsynError, UsageError
 from medsyn.ingest import stage
+from medsyn.ingest.scan import Input
+from medsyn.progress import Silent
 from medsyn.workspace import DATASET, Workspace, read_json
 
 from .conftest import dicom, picture, png, table
@@ -21,8 +28,11 @@ from .conftest import dicom, picture, png, table
 Pictures = Callable[..., tuple[Path, Path]]
 
 
-def go(workspace: Workspace, folder: Path, labels: Path | None = None, **more: object) -> stage.IngestResult:
-    values = {"paths": [str(folder)], "labels": labels and str(labels), "modality": "xray", "size": 32, "workers": 1}
+def go(
+    workspace: Workspace, folder: Path | list[str], labels: Path | None = None, **more: object
+) -> stage.IngestResult:
+    paths = folder if isinstance(folder, list) else [str(folder)]
+    values = {"paths": paths, "labels": labels and str(labels), "modality": "xray", "size": 32, "workers": 1}
     return stage.run(IngestOptions.model_validate({**values, **more}), workspace)
 
 
@@ -43,7 +53,7 @@ def test_pictures_with_labels(workspace: Workspace, pictures: Pictures) -> None:
     assert list(ledger["input"]) == list(range(1, 27))
     assert set(ledger["reason"].dropna()) == {"no_label", "not_an_image"}
     assert ledger["images"].sum() == 24
-    paths = workspace.private / f"{result.path.name}-paths.csv"
+    paths = workspace.private / read_json(result.path / "dataset.json")["paths_list"]
     assert paths.stat().st_mode & 0o777 == 0o600
     assert len(pd.read_csv(paths)) == 26
     assert Dataset.open(result.path).images(np.arange(24)).max() == 1
@@ -157,17 +167,168 @@ def test_sample_goes_through_the_same_door(workspace: Workspace) -> None:
     assert meta["source"] == "built-in sample"
     assert result.modality == "xray"
     assert set(meta["fingerprint"]["display_sources"]) == {"window", "voi_lut", "percentiles"}
-    assert not list(workspace.path.glob(".sample-*"))
+    assert not list(workspace.path.glob(".partial-*"))
 
 
-def test_header_patient_wins_unless_a_column_is_named(tmp_path: Path, workspace: Workspace) -> None:
+def units_of(result: stage.IngestResult) -> int:
+    return pd.read_parquet(result.path / "splits.parquet")["unit"].nunique()
+
+
+@pytest.mark.parametrize("column", [None, "patient_id"])
+def test_patients_of_header_and_table_can_only_merge(tmp_path: Path, workspace: Workspace, column: str | None) -> None:
+    """Header: 01 23 45 67; table: 0 12 3 4 5 6 7. Together: 0123 45 67."""
     rows = []
     for i in range(8):
         dicom(tmp_path / "films" / f"{i}.dcm", picture(i), patient=f"H{i // 2}")
-        rows.append({"file": f"{i}.dcm", "label": "ab"[i // 4], "patient_id": f"csv{i}"})
+        rows.append({"file": f"{i}.dcm", "label": "ab"[i // 2 % 2], "patient_id": f"csv{1 if i == 2 else i}"})
+    rows[6]["label"] = rows[7]["label"] = rows[2]["label"] = "a"
     labels = table(tmp_path / "labels.csv", rows)
-    assert go(workspace, tmp_path / "films", labels).subjects == 4
-    assert go(workspace, tmp_path / "films", labels, subject_column="patient_id").subjects == 8
+    with pytest.raises(DataError, match="class 'b' has fewer than 2 subjects"):
+        go(workspace, tmp_path / "films", labels, subject_column=column)
+    rows[6]["label"] = "b"
+    result = go(workspace, tmp_path / "films", table(tmp_path / "labels.csv", rows), subject_column=column)
+    assert (result.subjects, units_of(result)) == (4, 3)
+
+
+def test_the_tables_name_of_a_patient_is_remembered(tmp_path: Path, workspace: Workspace) -> None:
+    """A first ingest tells that header H2 is csv2; pictures of csv2 alone then go where H2 went."""
+    films, rows = tmp_path / "films", []
+    for i in range(40):
+        dicom(films / f"{i}.dcm", picture(i), patient=f"H{i}")
+        rows.append({"file": f"{i}.dcm", "label": "ab"[i % 2], "patient_id": f"csv{i}"})
+    before = pd.read_parquet(
+        go(workspace, films, table(tmp_path / "films.csv", rows)).path / "splits.parquet"
+    ).set_index("also_subject")["split"]
+    for i, row in enumerate(rows):
+        png(tmp_path / "more" / f"{i}.png", picture(100 + i, 32, 8).astype(np.uint8))
+        row["file"] = f"{i}.png"
+    after = splits_of(go(workspace, tmp_path / "more", table(tmp_path / "more.csv", rows)))
+    assert after == before.to_dict()
+    assert set(after.values()) == {"train", "tune", "val", "test"}
+
+
+def test_issuer_does_not_split_a_patient_and_a_study_is_one_unit(tmp_path: Path, workspace: Workspace) -> None:
+    films = tmp_path / "films"
+    dicom(films / "0", picture(0), patient="P1", IssuerOfPatientID="Hospital")
+    dicom(films / "1", picture(1), patient="P1", StudyInstanceUID="1.2.3")
+    dicom(films / "2", picture(2), patient="", StudyInstanceUID="1.2.3")
+    dicom(films / "3", picture(3), patient="Q", StudyInstanceUID="1.2.3")
+    dicom(films / "4", picture(4), patient="Anonymous")
+    dicom(films / "5", picture(5), patient="Anonymous")
+    result = go(workspace, films)
+    assert list(Dataset.open(result.path).table.groupby("unit").size().sort_values()) == [1, 1, 4]
+    assert any(c.startswith("3 images without patient id: each study") for c in result.caveats)
+
+
+def test_an_image_of_an_earlier_dataset_brings_its_split(tmp_path: Path, workspace: Workspace) -> None:
+    """The same pictures under other names, of no named patient."""
+    for i in range(40):
+        png(tmp_path / "one" / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
+        image = Image.fromarray(picture(i, 32, 8).astype(np.uint8))
+        (tmp_path / "two").mkdir(exist_ok=True)
+        image.save(tmp_path / "two" / f"{i}.bmp")
+    first = Dataset.open(go(workspace, tmp_path / "one").path).table.set_index("pixel_digest")
+    second = Dataset.open(go(workspace, tmp_path / "two").path).table.set_index("pixel_digest")
+    assert not set(first["subject"]) & set(second["subject"])
+    assert second["split"].to_dict() == first["split"].to_dict()
+    assert set(first["split"]) == {"train", "tune", "val", "test"}
+
+
+def test_synthetic_images_are_marked(tmp_path: Path, workspace: Workspace) -> None:
+    told: list[str] = []
+
+    class Listener(Silent):
+        def say(self, text: str) -> None:
+            told.append(text)
+
+    films = tmp_path / "films"
+    dicom(films / "a.dcm", picture(0), SyntheticData="YES")
+    dicom(films / "b.dcm", picture(1), SyntheticData="NO")
+    PngWriter(films, "a test").write("c.png", picture(2, 32, 8).astype(np.uint8)[None])
+    png(films / "d.png", picture(3, 32, 8).astype(np.uint8))
+    for folder, synthetic in (("made", True), ("real", False)):
+        (films / folder).mkdir()
+        arrays = np.random.default_rng(synthetic).integers(0, 255, (3, 32, 32), dtype=np.uint8)
+        np.savez(films / folder / "images.npz", train_images=arrays)
+        (films / folder / "card.json").write_text(json.dumps({"synthetic": synthetic}))
+    options = IngestOptions(paths=[str(films)], modality="xray", size=32, workers=1)
+    result = stage.run(options, workspace, Listener())
+    assert list(Dataset.open(result.path).table["synthetic"]) == [True, False, True, False, *[True] * 3, *[False] * 3]
+    assert sum("5 images say that they are synthetic" in c for c in result.caveats) == 1
+    assert sum("5 images say that they are synthetic" in line for line in told) == 1
+
+
+def test_kinds_that_show_a_name_or_a_face_are_told(tmp_path: Path, workspace: Workspace) -> None:
+    films = tmp_path / "films"
+    captured = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}
+    dicom(films / "0", picture(0), **captured)
+    dicom(films / "1", picture(1), BurnedInAnnotation="NO", **captured)
+    dicom(films / "2", picture(2), Modality="OT")
+    dicom(films / "3", picture(3), BodyPartExamined="HEAD")  # a film of a head shows no face
+    result = go(workspace, films)
+    (told,) = [c for c in result.caveats if "burned-in" in c]
+    assert told.startswith("2 images of kinds")
+    assert not any("faces" in c for c in result.caveats)
+    for i, part in enumerate(("BRAIN", "Head", "KNEE")):
+        dicom(tmp_path / "mr" / str(i), picture(i), Modality="MR", BodyPartExamined=part)
+    result = go(workspace, tmp_path / "mr", modality="mri")
+    assert sum(c.startswith("2 images show heads") for c in result.caveats) == 1
+    assert "BRAIN" not in (result.path / "dataset.json").read_text()
+
+
+def test_the_list_of_paths_goes_with_a_failed_commit(
+    workspace: Workspace, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = pictures(4)
+    first = go(workspace, folder)
+    lists = set(workspace.private.glob("*-paths.csv"))
+
+    def fail(*_: object) -> Path:
+        now = set(workspace.private.glob("*-paths.csv"))
+        assert len(now) == len(lists) + 1  # it was there before the dataset
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workspace, "reserve", fail)
+    with pytest.raises(KeyboardInterrupt):
+        go(workspace, folder)
+    assert set(workspace.private.glob("*-paths.csv")) == lists
+    assert lists == {workspace.private / read_json(first.path / "dataset.json")["paths_list"]}
+
+
+def test_one_name_is_drawn_by_one_ingest_at_a_time(
+    workspace: Workspace, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = pictures(4)
+    seen = []
+
+    def locked(function: Callable[..., object]) -> Callable[..., object]:
+        def wrapped(*args: object) -> object:
+            with pytest.raises(Timeout), FileLock(workspace.private / ".xray.lock", timeout=0):
+                pass
+            seen.append(function.__name__)
+            return function(*args)
+
+        return wrapped
+
+    monkeypatch.setattr(stage, "_earlier", locked(stage._earlier))
+    monkeypatch.setattr(Workspace, "reserve", locked(Workspace.reserve))
+    go(workspace, folder)
+    assert seen == ["_earlier", "reserve"]
+
+
+class Deadly:
+    """Ends the process that unpickles it."""
+
+    number = 70
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (1,)
+
+
+def test_a_dead_worker_is_told_with_its_inputs() -> None:
+    parts = [[Input(1, "a", "", "a")], [[Input(2, "b", "", "b")], Deadly()]]
+    with stage._mapper(2, stage.IN_PROCESS) as mapper, pytest.raises(EnvironmentFault, match=r"inputs \d+ to 70"):
+        list(mapper(len, parts))
 
 
 # ---- errors
@@ -216,7 +377,47 @@ def test_errors_of_labels(tmp_path: Path, workspace: Workspace, pictures: Pictur
     with_table(pd.concat([rows, rows.assign(label="c")]), "two rows with different content name one file")
     png(folder / "copy" / "im3.png", picture(77, 32, 8).astype(np.uint8))
     png(folder / "copy2" / "im3.png", picture(78, 32, 8).astype(np.uint8))
-    with_table(rows.assign(file="there/" + rows["file"]), "1 names fit more than one file: there/im3.png")
+    with_table(rows.assign(file="there/" + rows["file"]), "the CSV says 'there/im0.png', a file is 'copy/im3.png'")
+    copies = pd.concat([rows, pd.DataFrame([{"file": "im3.png", "label": "a"}])])
+    with_table(copies.assign(file=copies["file"].str[:-4]), "names fit more than one file: im3")
+    failing(workspace, UsageError, "labels without scans", [], labels)
+
+
+def test_a_name_with_a_folder_fits_no_other_folder(tmp_path: Path, workspace: Workspace) -> None:
+    rows = []
+    for i in range(8):
+        png(tmp_path / "scans" / "data" / "siteB" / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
+        rows.append({"file": f"siteA/{i}.png", "label": "ab"[i % 2]})
+    (tmp_path / "tables").mkdir()
+    labels = tmp_path / "tables" / "labels.csv"
+    failing(workspace, DataError, "no row fits an image", tmp_path / "scans", table(labels, rows))
+    for name in ("data/siteB/{}.png", "siteB/{}.png", "siteB/{}", "../scans/data/siteB/{}.png", "{}"):
+        named = [{**row, "file": name.format(i)} for i, row in enumerate(rows)]
+        assert go(workspace, tmp_path / "scans", table(labels, named)).outcomes["ingested"] == 8, name
+    named = [{**row, "file": f"iteB/{i}.png"} for i, row in enumerate(rows)]
+    failing(workspace, DataError, "no row fits an image", tmp_path / "scans", table(labels, named))
+
+
+def test_the_more_exact_row_wins(tmp_path: Path, workspace: Workspace) -> None:
+    rows = []
+    for i in range(8):
+        png(tmp_path / "scans" / "siteA" / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
+        rows += [{"file": f"{i}", "label": "c"}, {"file": f"siteA/{i}.png", "label": "ab"[i % 2]}]
+    for order in (rows, rows[::-1]):
+        result = go(workspace, tmp_path / "scans", table(tmp_path / "labels.csv", order))
+        assert set(result.images_per_class) == {"a", "b"}
+        assert (
+            "8 rows of the labels name no file that was found, or one that another row names better" in result.caveats
+        )
+
+
+def test_labels_beside_npz_are_told(tmp_path: Path, workspace: Workspace) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (40, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", train_images=images, train_labels=np.arange(40)[:, None] % 2)
+    labels = table(tmp_path / "labels.csv", [{"file": "a.npz", "label": "x"}])
+    result = go(workspace, tmp_path / "a.npz", labels)
+    assert set(result.images_per_class) == {"0", "1"}
+    assert "the labels file does not apply to npz files: they carry their own labels" in result.caveats
 
 
 def test_missing_labels_are_skipped(workspace: Workspace, pictures: Pictures) -> None:
@@ -228,7 +429,7 @@ def test_missing_labels_are_skipped(workspace: Workspace, pictures: Pictures) ->
     result = go(workspace, folder, labels)
     assert result.outcomes["skipped"] == 1
     assert set(result.images_per_class) == {"a", "b"}
-    assert "1 rows of the labels name no file that was found" in result.caveats
+    assert "1 rows of the labels name no file that was found, or one that another row names better" in result.caveats
 
 
 def test_nothing_says_the_modality(workspace: Workspace, pictures: Pictures) -> None:
