@@ -161,7 +161,13 @@ def _stage(name: str, arguments: dict[str, Any]) -> None:
         workspace = _open(folder)
         given = {key: value for key, value in arguments.items() if value not in (None, [])}
         options = validate(STAGES[name], given, where=f"medsyn {name}")
-        terminal.show_next(name, _run_stage(name, options, workspace), folder)
+        result = _run_stage(name, options, workspace)
+        if name == "evaluate":
+            from medsyn import tracking
+
+            terminal.ui_hint(tracking.ui_hint(workspace))
+        elif name != "ingest" or result.images_per_class:
+            terminal.show_next(name, result, folder)
 
 
 def _pipeline(path: str | Path, folder: Path | None) -> None:
@@ -208,7 +214,9 @@ def _guard() -> Iterator[None]:
         code = error.exit_code
     except KeyboardInterrupt:
         log.info("interrupted")
-        terminal.fail("interrupted. What was complete is kept; run the command again (train-gan: with --resume).")
+        terminal.fail(
+            "interrupted. What was complete is kept; run the command again (a training that had begun: with --resume)."
+        )
         code = ExitCode.INTERRUPTED
     except typer.Exit:
         raise

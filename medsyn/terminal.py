@@ -97,6 +97,8 @@ def _ingest(result: Any) -> None:
     )
     if result.images_per_class:
         out.print(table)
+    else:
+        warn("No image has a label, so no generator can be trained on this: ingest again with --labels labels.csv.")
     out.print(f"[dim]inputs: {outcomes} (each one in {_path(result.ledger)})[/]")
     for caveat in result.caveats:
         warn(caveat)

@@ -80,7 +80,7 @@ class Plan:
         return (
             f"plan: {self.kimg:g} kimg in {self.steps} steps of {self.batch}, {self.coefficients} coefficients "
             f"of {self.first_stage}, learning rate {self.learning_rate:g}, gamma {self.gamma:g}, "
-            f"DiffAugment {'+'.join(self.diffaugment) or 'none'}, {self.checks} looks at tune, "
+            f"DiffAugment {'+'.join(self.diffaugment) or 'none'}, looks at tune: {self.checks}, "
             f"{self.device} with {self.threads} threads"
         )
 

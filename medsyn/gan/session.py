@@ -28,6 +28,8 @@ from medsyn.generator.networks import LatentGenerator
 from medsyn.progress import Progress
 from medsyn.tracking import Run
 
+OVERTIME = 1.2
+"""How far a budget of time may be overrun before the training ends early."""
 SNAPSHOT_SECONDS = 30.0
 SAMPLING_BATCH = 64
 WARM_UP, MEASURED = 5, 25
@@ -186,10 +188,21 @@ class Session:
                 except KeyboardInterrupt:
                     self._snapshot(folder, mlflow)
                     raise
+                if self._overdue():
+                    progress.say(
+                        f"stopped at {trainer.images / 1000:g} of {plan.kimg:g} kimg: the machine has become slower "
+                        "than it was when the plan was made, and the budget is used up"
+                    )
+                    self._look(progress)
+                    break
                 if perf_counter() - saved > SNAPSHOT_SECONDS:
                     self._snapshot(folder, mlflow)
                     saved = perf_counter()
         self._log(mlflow)
+
+    def _overdue(self) -> bool:
+        unit, amount = parse_budget(self.plan.budget)
+        return unit == "seconds" and self.seconds() > OVERTIME * amount
 
     def _look(self, progress: Progress) -> None:
         """Compare the averaged generator with tune, keep it if it is the best so far, and watch for collapse."""

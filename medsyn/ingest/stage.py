@@ -345,8 +345,8 @@ _ONLY_IDENTICAL = "; only pixel-identical images are recognised as one patient's
 def _subject_caveats(subject_from: Mapping[str, int]) -> list[str]:
     texts = {
         "study": "images without patient id: each study counts as one subject, and a patient may be in two splits",
-        "file": "images without patient id: each file counts as one subject, and a patient may be in two splits"
-        + _ONLY_IDENTICAL,
+        "file": "images without patient id (has the CSV one? name it with --subject-column): each file counts as one "
+        "subject, and a patient may be in two splits" + _ONLY_IDENTICAL,
         "volume": "images of volumes without patient id: each file counts as one subject" + _ONLY_IDENTICAL,
         "image": "images of an npz file: it holds no patient ids, each image counts as one subject, "
         "and a patient may be in two splits" + _ONLY_IDENTICAL,

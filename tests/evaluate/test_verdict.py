@@ -93,4 +93,4 @@ def test_a_gain_that_is_only_the_threshold_is_named():
     again = comparison.score_all([outcome, both[1].outcome], val, images, 200, 0)
     result = verdict.verdict(again, "cnn", "xray", [])
     assert result.decision == "no evidence"
-    assert any("move the threshold" in w for w in result.warnings)
+    assert any("moved threshold" in w for w in result.warnings)

@@ -64,7 +64,7 @@ def test_the_four_commands(scans):
 def test_the_notebook(scans):
     (code,) = (body for kind, body in BLOCKS if kind == "python")
     done = subprocess.run(
-        [sys.executable, "-c", f"if __name__ == '__main__':\n    {less(code).strip()}".replace("\n", "\n    ")],
+        [sys.executable, "-c", less(code)],
         cwd=scans,
         env=environment(),
         capture_output=True,
