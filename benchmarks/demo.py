@@ -21,6 +21,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from medsyn import Dataset, SyntheticSet, Workspace, compute, stages
 from medsyn.config import load_pipeline
@@ -95,6 +96,7 @@ def draw(dataset: Dataset, synthetic: SyntheticSet, report: Report, file: Path) 
         right.plot([effect.low, effect.high], [y, y], color=colour, lw=2.5 if contrast.primary else 1.2)
         right.plot(effect.value, y, "o", color=colour, ms=8 if contrast.primary else 5)
     right.set_yticks(range(len(shown)), [c.arm.replace(" + ", "\n+ ", 1) for c in shown], fontsize=8)
+    right.xaxis.set_major_locator(MaxNLocator(4))
     right.set_ylim(-0.6, len(shown) - 0.4)
     right.axvline(0, color=INK, lw=0.8)
     right.set_xlabel(

@@ -45,7 +45,7 @@ class Material:
                 mend="Ingest real scans only.",
             )
         if not dataset.classes or not dataset.table["label"].notna().any():
-            raise DataError("has no labels", where=path, mend="Ingest with --labels, or one folder a class.")
+            raise DataError("has no labels", where=path, mend="Ingest the scans again with --labels.")
         if len(dataset.classes) < 2:
             raise DataError(
                 f"has one class only ('{dataset.classes[0]}')",
