@@ -51,7 +51,8 @@ def main() -> None:
     numbers = {
         "command": "python benchmarks/demo.py",
         "seed": 0,
-        "machine": f"{platform.machine()}, {compute.cores()} cores, no GPU",
+        "machine": f"{platform.machine()}, {compute.threads_of_environment() or compute.cores()} of "
+        f"{compute.cores()} cores, no GPU",
         "seconds": seconds,
         "seconds_total": round(sum(seconds.values()), 1),
         "kimg": round(results["train-gan"].kimg, 1),
