@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from medsyn.config import EvaluateOptions, Preset, load_preset
 from medsyn.data import SPLITS, Dataset
+from medsyn.data.lookup import by_digest
 from medsyn.errors import DataError, MissingError
 from medsyn.progress import Progress
 from medsyn.synthetic import SyntheticSet
@@ -143,10 +144,7 @@ def _dataset_path(options: EvaluateOptions, workspace: Workspace, synthetic_set:
 
 def _learnt_from(workspace: Workspace, synthetic_set: SyntheticSet) -> Path | None:
     digest = synthetic_set.card.get("dataset_digest")
-    for path in reversed(workspace.all(DATASET)):
-        if digest and read_json(path / DATASET.main_file).get("content_digest") == digest:
-            return path
-    return None
+    return by_digest(workspace, digest) if digest else None
 
 
 def _origin(
