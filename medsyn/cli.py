@@ -94,17 +94,49 @@ def augment(
     _stage("augment", locals())
 
 
-@app.command(epilog="Example: [bold]medsyn evaluate --modality xray --seeds 5[/]")
+@app.command(epilog="Example: [bold]medsyn evaluate --modality xray[/]; rare class: [bold]--rare normal=15[/]")
 def evaluate(
     modality: ModalityOption = None,
     dataset: Annotated[str | None, typer.Option(help="Folder or name; default: the generator's own.")] = None,
-    synthetic: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
+    synthetic: Annotated[
+        str | None, typer.Option(help="Name or folder; also another tool's images. Default: the newest.")
+    ] = None,
+    synthetic_labels: Annotated[str | None, typer.Option(help="CSV with file and label of such images.")] = None,
+    external: Annotated[str | None, typer.Option(help="A dataset from elsewhere to test on as well.")] = None,
+    split: Annotated[str | None, typer.Option(help="CSV or Parquet with your own split.")] = None,
+    extractor: Annotated[str | None, typer.Option(help="Of features: imagenet, or module:factory.")] = None,
+    classifiers: Annotated[
+        list[str] | None,
+        typer.Option("--classifier", help="cnn, probe, densenet121, resnet18 or module:factory; repeatable."),
+    ] = None,
+    primary: Annotated[str | None, typer.Option(help="The one that the verdict is about; default: the first.")] = None,
     ratios: Annotated[list[float] | None, typer.Option("--ratio", help="Synthetic per real image; repeatable.")] = None,
-    classifiers: Annotated[list[str] | None, typer.Option("--classifier", help="cnn, probe; may be repeated.")] = None,
-    primary: Annotated[str | None, typer.Option(help="The classifier that the verdict is about.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Repetitions of every arm.")] = None,
+    classical: Annotated[
+        str | None, typer.Option(help="Synthetic arms both with and without classical augmentation, or one of them.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Repetitions; fewer than 5 decide nothing.")] = None,
+    screen: Annotated[int | None, typer.Option(help="Of these, those that choose arms on val.")] = None,
+    quick: Annotated[bool | None, typer.Option("--quick", help="Two seeds: a first look, decides nothing.")] = None,
+    test_arms: Annotated[str | None, typer.Option(help="Arms opened on test: chosen, or all.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of every arm.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    fractions: Annotated[
+        list[float] | None, typer.Option("--fraction", help="Learning curve: share of the subjects; repeatable.")
+    ] = None,
+    rare: Annotated[list[str] | None, typer.Option(help="Rare class: subjects in training, normal=15.")] = None,
+    train_subjects: Annotated[int | None, typer.Option(help="Subjects in training, all classes together.")] = None,
+    val_share: Annotated[float | None, typer.Option(help="Then: val subjects for each training one.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-validation by subject, for tiny cohorts.")] = None,
+    regenerate: Annotated[
+        bool | None, typer.Option("--regenerate", help="Train a generator anew for every repeat.")
+    ] = None,
+    generator_budget: Annotated[str | None, typer.Option(help="Of each: 60s, 10m, 50kimg.")] = None,
+    balance: Annotated[str | None, typer.Option(help="Their classes: match, equal or minority.")] = None,
+    measure: Annotated[str | None, typer.Option(help="Primary endpoint; default: auroc.")] = None,
+    margin: Annotated[float | None, typer.Option(help="Smaller differences count as none.")] = None,
+    specificity: Annotated[float | None, typer.Option(help="At which sensitivity is told.")] = None,
+    sensitivity: Annotated[float | None, typer.Option(help="At which specificity is told.")] = None,
+    prevalence: Annotated[float | None, typer.Option(help="For predictive values; default: that of test.")] = None,
     bootstrap: Annotated[int | None, typer.Option(help="Bootstrap draws of test subjects.")] = None,
     seed: SeedOption = None,
     device: DeviceOption = None,

@@ -95,7 +95,11 @@ def executor(workers: int | None = None) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException:
+        # Without an end put to them, the interpreter would wait for what they are at: a whole training.
+        workers_of = list((getattr(pool, "_processes", None) or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
+        for process in workers_of:
+            process.terminate()
         raise
     else:
         pool.shutdown()

@@ -15,6 +15,7 @@ from medsyn.errors import UsageError
 Modality = Literal["xray", "mri", "ct", "ultrasound"]
 MODALITIES: tuple[Modality, ...] = ("xray", "mri", "ct", "ultrasound")
 Balance = Literal["match", "equal", "minority"]
+Measure = Literal["auroc", "auprc", "balanced_accuracy", "accuracy", "f1", "brier"]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -122,13 +123,43 @@ class EvaluateOptions(_Strict):
 
     modality: Modality | None = None
     dataset: str | None = Field(None, description="folder or name; default: the one the generator learnt from")
-    synthetic: str | None = Field(None, description="folder or name; default: the newest of the modality")
-    ratios: list[float] = Field(default=[0.5, 1.0], min_length=1, description="synthetic images per real one")
-    classifiers: list[Literal["probe", "cnn"]] = Field(default=["probe", "cnn"], min_length=1)
-    primary: Literal["probe", "cnn"] = Field("cnn", description="the classifier that the verdict is about")
-    seeds: int = Field(3, ge=2)
-    steps: int = Field(1500, ge=1, description="optimiser steps of every arm")
+    synthetic: str | None = Field(None, description="folder, name, or a foreign set; default: the newest")
+    synthetic_labels: str | None = Field(None, description="CSV with file and label of a foreign synthetic set")
+    external: str | None = Field(None, description="dataset from elsewhere, tested on beside the own test split")
+    split: str | None = Field(None, description="CSV or Parquet with the user's own split")
+    extractor: str = Field("imagenet", description="of features: imagenet, or module:factory")
+
+    classifiers: list[str] = Field(default=["cnn"], min_length=1)
+    primary: str = Field("cnn", description="the classifier that the verdict is about; default: the first")
+    ratios: list[float] = Field(
+        default=[0.25, 0.5, 1.0, 2.0, 5.0], min_length=1, description="synthetic images per real one"
+    )
+    classical: Literal["both", "with", "without"] = Field(
+        "both", description="synthetic arms with classical augmentation, without, or both"
+    )
+    seeds: int = Field(5, ge=2)
+    screen: int = Field(2, ge=1, description="of the seeds: those by which arms are chosen on val")
+    quick: bool = Field(False, description="two seeds: a first look that decides nothing")
+    test_arms: Literal["chosen", "all"] = Field("chosen", description="arms that are opened on test")
+    steps: int = Field(800, ge=1, description="optimiser steps of every arm")
     batch: int = Field(64, ge=2)
+
+    fractions: list[float] = Field(default=[], description="learning curve: shares of the development subjects")
+    rare: dict[str, int] = Field(default={}, description="class -> subjects that it has in training")
+    train_subjects: int | None = Field(None, ge=10, description="subjects in training, all classes together")
+    val_share: float = Field(
+        0.2, gt=0, le=1, description="of --rare and --train-subjects: val subjects per training one"
+    )
+    folds: int | None = Field(None, ge=2, le=20, description="grouped cross-validation, for tiny cohorts")
+    regenerate: bool = Field(False, description="train a generator anew for every repeat")
+    generator_budget: str = Field("60s", description="of each of them: time or images")
+    balance: Balance = Field("equal", description="classes of their synthetic images: match, equal or minority")
+
+    measure: Measure = Field("auroc", description="primary endpoint")
+    margin: float = Field(0.01, gt=0, lt=0.5, description="differences smaller than this count as none")
+    specificity: float = Field(0.9, gt=0, lt=1, description="at which sensitivity is told")
+    sensitivity: float = Field(0.9, gt=0, lt=1, description="at which specificity is told")
+    prevalence: float | None = Field(None, gt=0, lt=1, description="for PPV and NPV; default: that of test")
     bootstrap: int = Field(1000, ge=100)
     seed: int = Field(0, ge=0)
     device: Device = "auto"
@@ -141,10 +172,66 @@ class EvaluateOptions(_Strict):
             raise ValueError("every ratio must lie above 0 and at most at 100")
         return sorted(set(value))
 
+    @field_validator("fractions")
+    @classmethod
+    def _shares(cls, value: list[float]) -> list[float]:
+        if any(not 0 < f <= 1 for f in value):
+            raise ValueError("every fraction must lie above 0 and at most at 1")
+        return sorted(set(value))
+
+    @field_validator("rare", mode="before")
+    @classmethod
+    def _from_pairs(cls, value: object) -> object:
+        if not isinstance(value, list):
+            return value
+        if any(not re.fullmatch(r".+=\d+", str(pair)) for pair in value):
+            raise ValueError("write class=number, such as normal=15")
+        return {str(pair).rpartition("=")[0]: int(str(pair).rpartition("=")[2]) for pair in value}
+
+    @field_validator("rare")
+    @classmethod
+    def _some(cls, value: dict[str, int]) -> dict[str, int]:
+        if any(n < 3 for n in value.values()):
+            raise ValueError("a class needs 3 subjects in training at least")
+        return value
+
+    @field_validator("generator_budget")
+    @classmethod
+    def _budget(cls, value: str) -> str:
+        parse_budget(value)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _implied(cls, values: Any) -> Any:
+        """What one option says about others: so that the settings shown are the settings in force."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        if values.get("primary") is None and values.get("classifiers"):
+            values["primary"] = values["classifiers"][0]
+        values.setdefault("primary", "cnn")
+        if values.get("quick"):
+            values |= {"seeds": 2, "screen": 2}
+        if any(values.get(key) for key in ("fractions", "rare", "train_subjects", "folds")):
+            values["regenerate"] = True
+        return values
+
     @model_validator(mode="after")
-    def _primary_runs(self) -> EvaluateOptions:
+    def _fits_together(self) -> EvaluateOptions:
         if self.primary not in self.classifiers:
             raise ValueError(f"primary '{self.primary}' is not among the classifiers {self.classifiers}")
+        named = [
+            name
+            for name, given in (
+                ("fractions", self.fractions),
+                ("rare or train_subjects", self.rare or self.train_subjects),
+                ("folds", self.folds),
+            )
+            if given
+        ]
+        if len(named) > 1:
+            raise ValueError(f"{' and '.join(named)} cannot be combined: one setting at a time")
         return self
 
 

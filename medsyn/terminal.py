@@ -123,7 +123,7 @@ def _augment(result: Any) -> None:
 
 def _evaluate(result: Any) -> None:
     verdict = result.report.verdict
-    colour = {"helps": "green", "hurts": "red"}.get(verdict.decision, "yellow")
+    colour = {"helps": "green", "hurts": "red", "equivalent": "blue"}.get(verdict.decision, "yellow")
     out.print(f"[bold {colour}]Verdict: {verdict.decision}[/]")
     out.print(escape(verdict.sentence))
     for warning in verdict.warnings:

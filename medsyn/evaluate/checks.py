@@ -1,137 +1,198 @@
-"""The checks of a synthetic set that need no classifier, applied to an evaluation's inputs."""
+"""The checks of a synthetic set that need no trained arm, applied to the images of one evaluation."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from medsyn.compute import numpy_rng
-from medsyn.config import EvaluateOptions
 from medsyn.data.splits import FEW_UNITS
-from medsyn.evaluate import collapse as collapse_test
-from medsyn.evaluate import copying
-from medsyn.evaluate import fidelity as fidelity_test
-from medsyn.evaluate.comparison import FeatureBank
+from medsyn.evaluate import collapse, copying, fidelity, labels, leakage, references, results, shortcuts
+from medsyn.evaluate.bank import Bank
+from medsyn.evaluate.cells import Cell
 from medsyn.evaluate.galleries import Galleries, NearestPair, samples, to_uint8
-from medsyn.evaluate.inputs import Images, Inputs, join, take
-from medsyn.evaluate.results import Collapse, Copying, Fidelity
+from medsyn.evaluate.images import Images, join
+from medsyn.evaluate.inputs import Inputs
 
 FEW_REFERENCES = 20
 PAIRS = 12
 
 
-def fidelity(inputs: Inputs, bank: FeatureBank, seed: int) -> Fidelity:
-    """Synthetic and real training images against val and test, which no generator has seen."""
-    val, test = inputs.splits["val"], inputs.splits["test"]
-    held_out = np.concatenate([bank.plain["val"], bank.plain["test"]]), np.concatenate([val.labels, test.labels])
-    others = {
-        "synthetic": (bank.plain["synthetic"], inputs.synthetic.labels),
-        "floor (real train)": (bank.plain["real"], inputs.real_train.labels),
-    }
-    return Fidelity(
-        extractor=bank.extractor.name,
-        held_out=f"val and test of {inputs.dataset.path.name}, equally many of each class in every set",
-        rows=fidelity_test.rows(held_out, others, inputs.dataset.classes, seed),
-    )
+@dataclass(frozen=True)
+class Subject:
+    """What is examined: one synthetic set, and the real images around it.
 
-
-def collapse(inputs: Inputs, bank: FeatureBank, seed: int) -> Collapse:
-    """Diversity of every class against the real training images."""
-    real, synthetic = inputs.real_train, inputs.synthetic
-    return collapse_test.test(
-        (bank.plain["real"], real.labels), (bank.plain["synthetic"], synthetic.labels), inputs.dataset.classes, seed
-    )
-
-
-def copies(inputs: Inputs, bank: FeatureBank, seed: int) -> tuple[Copying, list[NearestPair]]:
-    """The copy test, and the closest pairs of all synthetic images.
-
-    Everything real comes from the dataset that the generator learnt from, whatever dataset the arms are compared on.
-    The reference is its tune and val: like the training images they come from the development part of the data. test
-    may come from elsewhere (another hospital, another year) and would make every honest image look too near; it is
-    added only where the others are too few.
+    Attributes:
+        cell: The images that arms of the first repeat are trained and tested on.
+        origin: split -> images of the dataset that the generator learnt from; None where it is not at hand.
     """
-    if inputs.origin is None:
-        return copying.untested("the dataset that the generator learnt from is not in this workspace"), []
-    train, features = inputs.origin["train"], bank.of_origin("train")
-    pool, pool_features = _reference(inputs.origin, bank, len(inputs.dataset.classes))
-    chosen = copying.reference_rows(pool, seed)
-    reference, reference_features = take(pool, chosen), pool_features[chosen]
-    n = min(len(inputs.synthetic), copying.LARGEST)
-    rows = np.sort(numpy_rng("copying", seed).permutation(len(inputs.synthetic))[:n])
-    ours = take(inputs.synthetic, rows)
-    everywhere = _in_all_classes(inputs.synthetic, train)
-    result = copying.test(
-        [
-            copying.in_features(bank.plain["synthetic"][rows], ours.labels, features, train.labels),
-            copying.in_pixels(ours.pixels, ours.labels, train.pixels, train.labels),
-        ],
-        ours.labels,
-        [
-            copying.in_features(reference_features, reference.labels, features, train.labels),
-            copying.in_pixels(reference.pixels, reference.labels, train.pixels, train.labels),
-        ],
-        reference.labels,
-        copying.singles(everywhere, _in_all_classes(reference, train)),
-    )
-    closest = [
-        NearestPair(
-            synthetic=to_uint8(inputs.synthetic.pixels[i]),
-            train=to_uint8(train.pixels[everywhere.train[i]]),
-            label=inputs.dataset.classes[inputs.synthetic.labels[i]],
-            distance=float(everywhere.distance[i]),
+
+    cell: Cell
+    origin: dict[str, Images] | None
+
+    @classmethod
+    def of(cls, inputs: Inputs, cell: Cell, *, regenerated: bool) -> Subject:
+        own = {name: getattr(cell, name) for name in ("train", "tune", "val", "test")}
+        return cls(cell, own if regenerated else inputs.origin)
+
+    @property
+    def held_out(self) -> Images:
+        """val and test, which no generator has seen."""
+        return join(self.cell.val, self.cell.test)
+
+
+class Checks:
+    """Runs the checks.
+
+    Args:
+        inputs: Of the evaluation.
+        subject: What is examined.
+        bank: Features.
+        seed: Of the draws.
+    """
+
+    def __init__(self, inputs: Inputs, subject: Subject, bank: Bank, seed: int) -> None:
+        self.inputs, self.subject, self.bank, self.seed = inputs, subject, bank, seed
+        self.classes = inputs.classes
+
+    def fidelity(self) -> results.Fidelity:
+        """Synthetic and real training images, and the reference generators, against held-out real images."""
+        cell, held_out = self.subject.cell, self.subject.held_out
+        sets = {
+            fidelity.SYNTHETIC: self.bank.sample(cell.synthetic),
+            fidelity.FLOOR: self.bank.sample(cell.real),
+        }
+        counts = fidelity.equal_counts([held_out.labels, *(s.labels for s in sets.values())], len(self.classes))
+        made = references.reference_samples(
+            cell.real.pixels, cell.real.labels, cell.real.units, counts, self.seed, self.bank.extractor
         )
-        for i in np.argsort(everywhere.distance, kind="stable")[:PAIRS]
-    ]
-    return result, closest
-
-
-def _in_all_classes(images: Images, train: Images) -> copying.Nearest:
-    return copying.in_pixels(images.pixels, np.zeros(len(images), int), train.pixels, np.zeros(len(train), int))
-
-
-def _reference(origin: dict[str, Images], bank: FeatureBank, classes: int) -> tuple[Images, np.ndarray]:
-    pool = join(origin["tune"], origin["val"])
-    features = np.concatenate([bank.of_origin("tune"), bank.of_origin("val")])
-    if np.bincount(pool.labels, minlength=classes).min() < FEW_REFERENCES:
-        return join(pool, origin["test"]), np.concatenate([features, bank.of_origin("test")])
-    return pool, features
-
-
-def warnings(inputs: Inputs, options: EvaluateOptions, look: int) -> list[str]:
-    """Sentences about what weakens the evaluation: lineage, repeated looks, small sets."""
-    found, real = [], len(inputs.real_train)
-    if inputs.generator_subjects is None:
-        found.append(
-            "The generator's record of training subjects was not found: whether it has seen the validation or "
-            "test subjects cannot be checked."
+        return fidelity.compare(
+            self.bank.sample(held_out),
+            sets | made,
+            self.classes,
+            self.seed,
+            self.bank.extractor.name,
+            f"val and test of {self.inputs.dataset.path.name}",
         )
-    if inputs.absent:
-        found.append(
-            f"The synthetic set has no {' or '.join(repr(c) for c in inputs.absent)}: the arm that trains on synthetic "
-            "images only is left out."
+
+    def collapse(self) -> results.Collapse:
+        """Diversity of every class against the real images."""
+        cell = self.subject.cell
+        return collapse.test(self.bank.sample(cell.real), self.bank.sample(cell.synthetic), self.classes, self.seed)
+
+    def copies(self) -> tuple[results.Copying, list[NearestPair]]:
+        """The copy tests, and the closest pairs of all synthetic images.
+
+        Everything real comes from the dataset that the generator learnt from, whatever dataset the arms are compared
+        on. The reference is its tune and val: like the training images they come from the development part of the
+        data. test may come from elsewhere (another hospital, another year) and would make every honest image look too
+        near; it is added only where the others are too few.
+        """
+        origin, synthetic = self.subject.origin, self.subject.cell.synthetic
+        if origin is None:
+            return copying.untested("the dataset that its generator learnt from is not in this workspace"), []
+        unseen = join(origin["tune"], origin["val"])
+        if np.bincount(unseen.labels, minlength=len(self.classes)).min() < FEW_REFERENCES:
+            unseen = join(unseen, origin["test"])
+        train = origin["train"]
+        result, closest = copying.test(
+            self.bank.sample(synthetic), self.bank.sample(train), self.bank.sample(unseen), self.classes, self.seed
         )
-    if look > 1:
-        found.append(
-            f"This is look number {look} at the test split of this dataset: choosing among evaluations by their test "
-            "results makes them too good."
+        pairs = [
+            NearestPair(
+                synthetic=to_uint8(synthetic.pixels[i]),
+                train=to_uint8(train.pixels[j]),
+                label=self.classes[synthetic.labels[i]],
+                distance=distance,
+            )
+            for i, j, distance in closest[:PAIRS]
+        ]
+        return result, pairs
+
+    def leakage(self) -> results.Leakage:
+        """Between the splits of the dataset, and from its test split into the synthetic set."""
+        cell = self.subject.cell
+        held_out = {"val": self.bank.sample(cell.val), "test": self.bank.sample(cell.test)}
+        found = leakage.test(self.bank.sample(cell.real), held_out, self.seed)
+        if self.inputs.generator_subjects is None and self.subject.origin is self.inputs.origin:
+            seen, sentence = copying.knows(
+                self.bank.sample(cell.synthetic),
+                self.bank.sample(cell.test),
+                self.bank.sample(cell.val),
+                self.classes,
+                self.seed,
+            )
+            found = found.model_copy(update={"checks": [*found.checks, sentence]})
+            if seen:
+                found = found.model_copy(update={"found": True, "sentence": f"{found.sentence} {sentence}"})
+        return found
+
+    def labels(self) -> results.Labels:
+        """Whether the synthetic labels mean what the real ones do."""
+        cell = self.subject.cell
+        return labels.test(
+            self.bank.sample(cell.real), self.bank.sample(cell.val), self.bank.sample(cell.synthetic), self.seed
         )
-    wanted = round(max(options.ratios) * real)
-    if len(inputs.synthetic) < wanted:
-        found.append(
-            f"The synthetic set holds {len(inputs.synthetic)} images; a ratio of {max(options.ratios):g} asks for "
-            f"{wanted}: arms that ask for more use all there are."
+
+    def shortcut(self, control: float, draws: int) -> results.Shortcut:
+        """Whether brightness and size alone tell the label, beside the AUROC of the chosen control."""
+        cell = self.subject.cell
+        size = self.inputs.table[["source_height", "source_width"]]
+        real, test = cell.real, cell.test
+        return shortcuts.test(
+            (real.pixels, size.loc[real.rows].to_numpy(), real.labels),
+            (test.pixels, size.loc[test.rows].to_numpy(), test.labels, test.units),
+            control,
+            draws,
+            self.seed,
         )
-    units = inputs.dataset.meta["fingerprint"]["units_per_class"].values()
-    if any(counts.get(split, 0) < FEW_UNITS for counts in units for split in ("train", "val", "test")):
-        found.append("Arms are compared on the one stored split: 'evaluate' does not cross-validate yet.")
-    return found + [f"{c[0].upper()}{c[1:]}." for c in inputs.dataset.meta.get("caveats", [])]
+
+    def galleries(self, closest: list[NearestPair]) -> Galleries:
+        """Pictures for the report of the workspace."""
+        cell, held_out = self.subject.cell, self.subject.held_out
+        return Galleries(
+            synthetic=samples(cell.synthetic.pixels, cell.synthetic.labels, self.classes),
+            real=samples(held_out.pixels, held_out.labels, self.classes),
+            closest=closest,
+        )
+
+    def warnings(self, ratios: list[float], look: int, *, folds: bool) -> list[str]:
+        """Sentences about what weakens the evaluation: lineage, repeated looks, small sets."""
+        found, cell = [], self.subject.cell
+        given = self.inputs.given
+        if given is not None and given.foreign:
+            found.append("The synthetic set comes from another tool: whom its generator learnt from is not known.")
+        elif given is not None and self.inputs.generator_subjects is None:
+            found.append(
+                "The generator's record of training subjects was not found: whether it has seen the validation or "
+                "test subjects cannot be checked."
+            )
+        present = set(cell.synthetic.labels.tolist())
+        absent = [name for c, name in enumerate(self.classes) if c not in present]
+        if absent:
+            found.append(
+                f"The synthetic set has no {' or '.join(repr(c) for c in absent)}: the arm that trains on synthetic "
+                "images only is left out."
+            )
+        if look > 1:
+            found.append(
+                f"This is look number {look} at the test split of this dataset: choosing among evaluations by their "
+                "test results makes them too good."
+            )
+        wanted = round(max(ratios) * len(cell.real))
+        if len(cell.synthetic) < wanted:
+            found.append(
+                f"The synthetic set holds {len(cell.synthetic)} images; a ratio of {max(ratios):g} asks for {wanted}: "
+                "larger ratios than it allows are left out."
+            )
+        units = self.inputs.dataset.meta["fingerprint"]["units_per_class"].values()
+        few = any(counts.get(split, 0) < FEW_UNITS for counts in units for split in ("train", "val", "test"))
+        if few and not folds:
+            found.append("A class has few subjects in some split: --folds 5 tests every subject once.")
+        return found + [f"{c[0].upper()}{c[1:]}." for c in self.inputs.dataset.meta.get("caveats", [])]
 
 
-def galleries(inputs: Inputs, closest: list[NearestPair]) -> Galleries:
-    """Pictures for the report of the workspace."""
-    held_out, classes = join(inputs.splits["val"], inputs.splits["test"]), inputs.dataset.classes
-    return Galleries(
-        synthetic=samples(inputs.synthetic.pixels, inputs.synthetic.labels, classes),
-        real=samples(held_out.pixels, held_out.labels, classes),
-        closest=closest,
-    )
+def covariates(inputs: Inputs, test: Images) -> dict[str, np.ndarray]:
+    """Name -> value of each test image, None where it is not known."""
+    rows = inputs.table.loc[test.rows]
+    return {name.replace("_", " "): rows[name].to_numpy(object) for name in ("view", "sex", "age_band", "vendor")}

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
+from medsyn.compute import numpy_rng
 from medsyn.config import EvaluateOptions, Preset, load_preset
 from medsyn.data import SPLITS, Dataset
 from medsyn.data.lookup import by_digest
-from medsyn.errors import DataError, MissingError
+from medsyn.data.splits import TUNE_OF_TRAIN
+from medsyn.errors import DataError, MissingError, UsageError
+from medsyn.evaluate import foreign, own_split
+from medsyn.evaluate.images import Images, take
 from medsyn.progress import Progress
 from medsyn.synthetic import SyntheticSet
 from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace, read_json
 
 
 @dataclass(frozen=True)
-class Images:
-    """Labelled images in memory.
+class Given:
+    """A synthetic set that was there before the evaluation.
 
     Attributes:
-        pixels: float32 ``[n, C, H, W]`` in [0, 1].
-        labels: Class indices, int64 ``[n]``.
-        units: Subject of each image, str ``[n]``.
-        rows: Number of each image in its dataset or set, int64 ``[n]``.
+        name: Of the set.
+        card: Content of its card.json; of a foreign set what could be told.
+        images: ``units`` are empty names.
+        foreign: Made by another tool.
     """
 
-    pixels: np.ndarray
-    labels: np.ndarray
-    units: np.ndarray
-    rows: np.ndarray
+    name: str
+    card: dict[str, Any]
+    images: Images
+    foreign: bool = False
 
-    def __len__(self) -> int:
-        return len(self.labels)
+
+@dataclass(frozen=True)
+class External:
+    """A test set from elsewhere."""
+
+    dataset: Dataset
+    images: Images
 
 
 @dataclass(frozen=True)
@@ -44,41 +56,40 @@ class Inputs:
 
     Attributes:
         dataset: The dataset, all splits.
-        synthetic_set: The synthetic set.
         preset: Of the modality.
-        splits: split -> images.
-        origin: split -> images of the dataset that the generator learnt from, in the same order of classes; ``splits``
-            itself unless another dataset was asked for, None where it is not in the workspace.
-        synthetic: The synthetic images; ``units`` are empty names.
+        table: Its labelled images, with the split in force: the stored one, or the user's own.
+        images: All of them, in the order of ``table``.
+        given: The synthetic set; None where generators are trained here.
+        origin: split -> images of the dataset that the generator of the given set learnt from, in the same order of
+            classes; None where it is not in the workspace, or no set was given.
+        external: Test set from elsewhere.
         generator_subjects: Subjects the generator learnt from; None where no record was found.
     """
 
     dataset: Dataset
-    synthetic_set: SyntheticSet
     preset: Preset
-    splits: dict[str, Images]
+    table: pd.DataFrame
+    images: Images
+    given: Given | None
     origin: dict[str, Images] | None
-    synthetic: Images
+    external: External | None
     generator_subjects: frozenset[str] | None
 
-    @cached_property
-    def real_train(self) -> Images:
-        """train and tune together: an arm without tune would be weaker than what the user can have."""
-        return join(self.splits["train"], self.splits["tune"])
-
     @property
-    def absent(self) -> list[str]:
-        """Classes of which the synthetic set holds no image."""
-        present = set(self.synthetic.labels.tolist())
-        return [name for c, name in enumerate(self.dataset.classes) if c not in present]
+    def classes(self) -> list[str]:
+        return self.dataset.classes
 
+    @cached_property
+    def _place(self) -> pd.Series:
+        return pd.Series(np.arange(len(self.table)), index=self.table.index)
 
-def join(a: Images, b: Images) -> Images:
-    return Images(*(np.concatenate([getattr(a, f), getattr(b, f)]) for f in ("pixels", "labels", "units", "rows")))
+    def of(self, numbers: Sequence[int] | np.ndarray) -> Images:
+        """Images by their numbers in the dataset."""
+        return take(self.images, self._place.loc[np.asarray(numbers, np.int64)].to_numpy(np.int64))
 
-
-def take(images: Images, rows: np.ndarray) -> Images:
-    return Images(images.pixels[rows], images.labels[rows], images.units[rows], images.rows[rows])
+    def split(self, *names: str) -> Images:
+        """Images of the splits in force."""
+        return self.of(self.table.index[self.table["split"].isin(names)].to_numpy(np.int64))
 
 
 def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) -> Inputs:
@@ -86,78 +97,143 @@ def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) 
 
     Raises:
         MissingError: No synthetic set, or not the dataset its generator learnt from.
-        DataError: Other classes or image shape, a split without some class, synthetic images in the dataset, or a
-            generator that learnt from subjects of val or test.
+        DataError: Other classes or image shape, a split without some class, a subject in two splits, synthetic images
+            in the dataset, or a generator that learnt from subjects of val or test.
     """
-    synthetic_path = (
-        workspace.find(SYNTHETIC, options.synthetic)
-        if options.synthetic
-        else workspace.latest(SYNTHETIC, options.modality)
-    )
-    synthetic_set = SyntheticSet.open(synthetic_path)
-    dataset = Dataset.open(_dataset_path(options, workspace, synthetic_set))
-    progress.say(f"synthetic set {synthetic_path.name}, dataset {dataset.path.name}")
-    _check_compatible(dataset, synthetic_set)
+    path = _synthetic_path(options, workspace)
+    own = path is not None and (path / SYNTHETIC.main_file).is_file()
+    opened = SyntheticSet.open(path) if path is not None and own else None
+    dataset = Dataset.open(_dataset_path(options, workspace, opened, path))
+    progress.say(f"{f'synthetic set {path.name}, ' if path else ''}dataset {dataset.path.name}")
+    if opened is not None:
+        _check_compatible(dataset, opened)
     _check_real(dataset)
-    splits = _read(dataset, dataset.classes)
-    labels = synthetic_set.labels(dataset.classes)
-    synthetic = Images(synthetic_set.images(), labels, np.full(len(labels), ""), np.arange(len(labels)))
-    _check_content(dataset, synthetic_set, splits, synthetic)
-    return Inputs(
+    table = _table(options, dataset)
+    _check_splits(dataset, table, options)
+    numbers = table.index.to_numpy(np.int64)
+    given = None
+    if opened is not None:
+        labels = opened.labels(dataset.classes)
+        made = Images(opened.images(), labels, np.full(len(labels), ""), np.arange(len(labels)))
+        given = Given(opened.path.name, opened.card, made)
+    elif path is not None:
+        given = _foreign(path, options, dataset)
+    if given is not None:
+        _check_content(dataset, path or Path(given.name), given.images)
+    inputs = Inputs(
         dataset=dataset,
-        synthetic_set=synthetic_set,
         preset=load_preset(dataset.modality),
-        splits=splits,
-        origin=_origin(workspace, dataset, synthetic_set, splits),
-        synthetic=synthetic,
-        generator_subjects=_generator_subjects(workspace, dataset, synthetic_set),
+        table=table,
+        images=_read(dataset, numbers, dataset.classes),
+        given=given,
+        origin=None,
+        external=_external(options, workspace, dataset),
+        generator_subjects=_generator_subjects(workspace, dataset, table, given),
     )
+    return replace(inputs, origin=_origin(workspace, inputs))
 
 
-def _read(dataset: Dataset, classes: list[str]) -> dict[str, Images]:
-    window = load_preset(dataset.modality).window
-    splits: dict[str, Images] = {}
-    place = np.array([classes.index(name) for name in dataset.classes], np.int64)
-    for name in SPLITS:
-        rows = dataset.rows(name)
-        splits[name] = Images(
-            dataset.images(rows, window) if len(rows) else np.empty((0, *dataset.image_shape), np.float32),
-            place[dataset.labels(rows)],
-            dataset.subjects(rows),
-            rows,
-        )
-    return splits
+def _synthetic_path(options: EvaluateOptions, workspace: Workspace) -> Path | None:
+    if options.regenerate:
+        if options.synthetic:
+            raise UsageError(
+                "cannot be combined with --regenerate, --fractions, --rare, --train-subjects or --folds",
+                where="--synthetic",
+                mend="These train generators of their own; leave --synthetic out.",
+            )
+        return None
+    if not options.synthetic:
+        return workspace.latest(SYNTHETIC, options.modality)
+    path = Path(options.synthetic)
+    inside = {p.name for p in workspace.all(SYNTHETIC)}
+    return path if path.exists() and path.name not in inside else workspace.find(SYNTHETIC, options.synthetic)
 
 
-def _dataset_path(options: EvaluateOptions, workspace: Workspace, synthetic_set: SyntheticSet) -> Path:
+def _dataset_path(
+    options: EvaluateOptions, workspace: Workspace, opened: SyntheticSet | None, path: Path | None
+) -> Path:
     if options.dataset:
         return workspace.find(DATASET, options.dataset)
-    path = _learnt_from(workspace, synthetic_set)
-    if path is not None:
-        return path
+    if opened is None:
+        return workspace.latest(DATASET, options.modality)
+    digest = opened.card.get("dataset_digest")
+    found = by_digest(workspace, digest) if digest else None
+    if found is not None:
+        return found
     raise MissingError(
         "the dataset that its generator learnt from is not in this workspace",
-        where=synthetic_set.path,
+        where=path,
         mend="Name one with --dataset.",
     )
 
 
-def _learnt_from(workspace: Workspace, synthetic_set: SyntheticSet) -> Path | None:
-    digest = synthetic_set.card.get("dataset_digest")
-    return by_digest(workspace, digest) if digest else None
+def _table(options: EvaluateOptions, dataset: Dataset) -> pd.DataFrame:
+    table = dataset.table[dataset.table["label"].notna()]
+    if not options.split:
+        return table
+    named = own_split.read(options.split, dataset)
+    table = table[table.index.isin(list(named))].copy()
+    table["split"] = [named[int(i)] for i in table.index]
+    if "tune" not in set(table["split"]):
+        units = np.unique(table.loc[table["split"] == "train", "unit"].to_numpy(str))
+        tune = numpy_rng("own split", options.seed).permutation(units)[: round(TUNE_OF_TRAIN * len(units))]
+        table.loc[table["unit"].isin(tune), "split"] = "tune"
+    return table
 
 
-def _origin(
-    workspace: Workspace, dataset: Dataset, synthetic_set: SyntheticSet, splits: dict[str, Images]
-) -> dict[str, Images] | None:
-    if dataset.digest == synthetic_set.card.get("dataset_digest"):
-        return splits
-    path = _learnt_from(workspace, synthetic_set)
+def _read(dataset: Dataset, numbers: np.ndarray, classes: list[str]) -> Images:
+    window = load_preset(dataset.modality).window
+    place = np.array([classes.index(name) for name in dataset.classes], np.int64)
+    return Images(
+        dataset.images(numbers, window) if len(numbers) else np.empty((0, *dataset.image_shape), np.float32),
+        place[dataset.labels(numbers)],
+        dataset.subjects(numbers),
+        numbers,
+    )
+
+
+def _foreign(path: Path, options: EvaluateOptions, dataset: Dataset) -> Given:
+    found = foreign.read(path, options.synthetic_labels, dataset.classes, dataset.image_shape, dataset.modality)
+    pixels, labels, _, card = found
+    made = Images(pixels, labels, np.full(len(labels), ""), np.arange(len(labels)))
+    return Given(path.name, card, made, foreign=True)
+
+
+def _origin(workspace: Workspace, inputs: Inputs) -> dict[str, Images] | None:
+    if inputs.given is None:
+        return None
+    digest = inputs.given.card.get("dataset_digest")
+    if inputs.given.foreign or digest == inputs.dataset.digest:
+        # Of a foreign set nobody knows whom it learnt from: this dataset is where copies would be looked for.
+        return {name: inputs.split(name) for name in SPLITS}
+    path = by_digest(workspace, digest) if digest else None
     if path is None:
         return None
     origin = Dataset.open(path)
-    alike = sorted(origin.classes) == sorted(dataset.classes) and origin.image_shape == dataset.image_shape
-    return _read(origin, dataset.classes) if alike else None
+    if sorted(origin.classes) != sorted(inputs.classes) or origin.image_shape != inputs.dataset.image_shape:
+        return None
+    return {name: _read(origin, origin.rows(name), inputs.classes) for name in SPLITS}
+
+
+def _external(options: EvaluateOptions, workspace: Workspace, dataset: Dataset) -> External | None:
+    if not options.external:
+        return None
+    other = Dataset.open(workspace.find(DATASET, options.external))
+    if sorted(other.classes) != sorted(dataset.classes) or other.image_shape != dataset.image_shape:
+        raise DataError(
+            f"has classes {', '.join(other.classes)} and images {list(other.image_shape)}, but {dataset.path.name} has "
+            f"{', '.join(dataset.classes)} and {list(dataset.image_shape)}",
+            where=other.path,
+            mend="Ingest it with the same classes and --size.",
+        )
+    shared = set(other.table["subject"]) & set(dataset.table["subject"])
+    if shared:
+        raise DataError(
+            f"shares {len(shared)} subjects with {dataset.path.name}",
+            where=other.path,
+            mend="An external test set must be of other patients.",
+        )
+    return External(other, _read(other, other.rows(), dataset.classes))
 
 
 def _check_real(dataset: Dataset) -> None:
@@ -169,6 +245,28 @@ def _check_real(dataset: Dataset) -> None:
             where=dataset.path,
             mend="Ingest the real scans alone; synthetic images come in with --synthetic.",
         )
+
+
+def _check_splits(dataset: Dataset, table: pd.DataFrame, options: EvaluateOptions) -> None:
+    if len(dataset.classes) < 2:
+        raise DataError("has fewer than two classes", where=dataset.path, mend="There is nothing to classify.")
+    for key in ("unit", "subject"):
+        spread = table.groupby(key)["split"].nunique()
+        if (spread > 1).any() and not options.folds:
+            raise DataError(
+                f"{int((spread > 1).sum())} subjects are in two splits at once",
+                where=dataset.path,
+                mend="Ingest the scans again: splits are drawn by subject.",
+            )
+    for split in ("train", "val", "test"):
+        present = set(table.loc[table["split"] == split, "label"])
+        absent = [c for c in dataset.classes if c not in present]
+        if absent and not options.folds:
+            raise DataError(
+                f"has no '{absent[0]}' in {split}",
+                where=dataset.path,
+                mend="Ingest more subjects of that class, or cross-validate with --folds 5.",
+            )
 
 
 def _check_compatible(dataset: Dataset, synthetic_set: SyntheticSet) -> None:
@@ -189,47 +287,44 @@ def _check_compatible(dataset: Dataset, synthetic_set: SyntheticSet) -> None:
         )
 
 
-def _check_content(dataset: Dataset, synthetic_set: SyntheticSet, splits: dict[str, Images], synthetic: Images) -> None:
-    if len(dataset.classes) < 2:
-        raise DataError("has fewer than two classes", where=dataset.path, mend="There is nothing to classify.")
-    for name in ("train", "val", "test"):
-        absent = sorted(set(range(len(dataset.classes))) - set(splits[name].labels.tolist()))
-        if absent:
-            raise DataError(
-                f"has no '{dataset.classes[absent[0]]}' in {name}",
-                where=dataset.path,
-                mend="Ingest more subjects of that class.",
-            )
+def _check_content(dataset: Dataset, path: Path, synthetic: Images) -> None:
     if len(synthetic) == 0:
-        raise DataError("has no accepted image", where=synthetic_set.path, mend="Run 'medsyn augment' again.")
+        raise DataError("has no accepted image", where=path, mend="Run 'medsyn augment' again.")
     if synthetic.pixels.shape != (len(synthetic), *dataset.image_shape):
         raise DataError(
-            f"holds images {synthetic.pixels.shape} for {len(synthetic)} manifest rows of {dataset.image_shape}",
-            where=synthetic_set.path,
+            f"holds images {synthetic.pixels.shape} for {len(synthetic)} labels of {dataset.image_shape}",
+            where=path,
             mend="The set is damaged; run 'medsyn augment' again.",
         )
 
 
-def _generator_subjects(workspace: Workspace, dataset: Dataset, synthetic_set: SyntheticSet) -> frozenset[str] | None:
-    record = _subjects_record(workspace, synthetic_set)
+def _generator_subjects(
+    workspace: Workspace, dataset: Dataset, table: pd.DataFrame, given: Given | None
+) -> frozenset[str] | None:
+    record = _subjects_record(workspace, given)
     if record is None:
         return None
     learnt = frozenset(pq.read_table(record, columns=["subject"])["subject"].to_pylist())
     held_out = dataset.table.loc[dataset.rows("val", "test", labelled=False), ["subject", "unit", "split"]]
+    in_force = table.loc[table["split"].isin(["val", "test"]), ["subject", "unit", "split"]]
+    # An own split replaces the stored one; what it leaves out can be in no result.
+    held_out = (
+        in_force if len(table) and not table["split"].equals(dataset.table.loc[table.index, "split"]) else held_out
+    )
     meets = held_out[held_out["subject"].isin(learnt) | held_out["unit"].isin(learnt)]
     if len(meets):
         raise DataError(
             f"the generator learnt from {meets['subject'].nunique()} subjects that are in "
             f"{' and '.join(sorted(set(meets['split'])))} of dataset {dataset.path.name}",
             where=record,
-            mend="Train a generator on this dataset: medsyn train-gan opens its training split only.",
+            mend="Train a generator on this dataset (medsyn train-gan opens its training split only), or --regenerate.",
         )
     return learnt
 
 
-def _subjects_record(workspace: Workspace, synthetic_set: SyntheticSet) -> Path | None:
+def _subjects_record(workspace: Workspace, given: Given | None) -> Path | None:
     """Whom the generator learnt from, by its digest: a folder of the same name may hold another generator."""
-    digest = synthetic_set.card.get("checkpoint_digest")
+    digest = given.card.get("checkpoint_digest") if given is not None else None
     if not digest:
         return None
     for folder in reversed(workspace.all(GENERATOR)):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
 
-from medsyn.data import Dataset
 from medsyn.evaluate.results import Look
 from medsyn.workspace import Workspace
 
 
-def split_digest(dataset: Dataset) -> str:
+def digest(image_keys: Sequence[str]) -> str:
     """What identifies a test split: its images, whatever is added to the other splits."""
-    keys = sorted(dataset.table.loc[dataset.rows("test"), "image_key"])
-    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(image_keys)).encode()).hexdigest()
 
 
 def record(workspace: Workspace, test_digest: str, synthetic: str, evaluation: str) -> list[Look]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from medsyn.evaluate.ranking import Ranked
+
 GRID = np.linspace(-4, 4, 81)
 """Offsets tried for a class of a multi-class problem, in log probability."""
 
@@ -21,19 +23,12 @@ def auroc(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | N
     """
     weights = np.ones((1, len(labels))) if weights is None else weights
     classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    return np.mean([_auroc(probabilities[:, c], labels == c, weights) for c in classes], axis=0)
-
-
-def _auroc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    # Mann-Whitney with ties counted half: negatives below, plus half of those level, for every positive.
-    order = np.argsort(score, kind="stable")
-    score, positive, weights = score[order], positive[order], weights[:, order]
-    starts = np.flatnonzero(np.r_[True, score[1:] != score[:-1]])
-    up = np.add.reduceat(weights * positive, starts, axis=1)
-    down = np.add.reduceat(weights * ~positive, starts, axis=1)
-    wins = (up * (np.cumsum(down, axis=1) - down / 2)).sum(1)
-    pairs = up.sum(1) * down.sum(1)
-    return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    found = []
+    for c in classes:
+        ranked = Ranked.of(probabilities[:, c], labels == c, weights)
+        pairs = ranked.positives * ranked.negatives
+        found.append(np.divide(ranked.wins(), pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
+    return np.mean(found, axis=0)
 
 
 def balanced_accuracy(decisions: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -70,10 +65,7 @@ def choose_offsets(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     logits = np.log(np.maximum(probabilities, 1e-12))
     offsets = np.zeros(classes)
     if classes == 2:
-        margin = logits[:, 1] - logits[:, 0]
-        edges = np.unique(margin)
-        candidates = -np.concatenate([(edges[1:] + edges[:-1]) / 2, [0.0]])
-        offsets[1] = _best(candidates, margin, labels)
+        offsets[1] = _best_offset(logits[:, 1] - logits[:, 0], labels)
         return offsets
     for _ in range(2):
         for c in range(classes):
@@ -85,10 +77,13 @@ def choose_offsets(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return offsets
 
 
-def _best(candidates: np.ndarray, margin: np.ndarray, labels: np.ndarray) -> float:
-    decisions = margin[None] + candidates[:, None] > 0
-    sensitivity = decisions[:, labels == 1].mean(1)
-    specificity = 1 - decisions[:, labels == 0].mean(1)
+def _best_offset(margin: np.ndarray, labels: np.ndarray) -> float:
+    edges = np.unique(margin)
+    candidates = np.sort(-np.concatenate([(edges[1:] + edges[:-1]) / 2, [0.0]]))
+    positives, negatives = (np.sort(-margin[labels == c]) for c in (1, 0))
+    # An image is called class 1 where its margin plus the offset is above 0.
+    sensitivity = np.searchsorted(positives, candidates, side="left") / len(positives)
+    specificity = 1 - np.searchsorted(negatives, candidates, side="left") / len(negatives)
     value = sensitivity + specificity
-    best = np.sort(candidates[np.isclose(value, value.max())])
+    best = candidates[np.isclose(value, value.max())]
     return float(best[len(best) // 2])

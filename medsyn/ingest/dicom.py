@@ -13,9 +13,10 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels import apply_color_lut, iter_pixels
 from pydicom.uid import UID
 
+from medsyn.data.grey import luminance
 from medsyn.ingest import deidentify
 from medsyn.ingest.deidentify import Covariates, keyed
-from medsyn.ingest.intensity import Display, lookup, luminance, sigmoid, window_range
+from medsyn.ingest.intensity import Display, lookup, sigmoid, window_range
 from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
 
 _DICOMDIR = "1.2.840.10008.1.3.10"

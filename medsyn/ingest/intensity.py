@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 SAMPLE = 32 * 2**20
 """Values of one group that are kept for its percentiles; above, every second one is left out, as often as needed."""
 
@@ -21,11 +20,6 @@ class Display:
     low: float
     high: float
     source: str
-
-
-def luminance(rgb: np.ndarray) -> np.ndarray:
-    """Colour ``[..., 3]`` to luminance ``[...]`` float32 in the same range (ITU-R BT.601)."""
-    return rgb[..., :3].astype(np.float32) @ np.asarray(LUMINANCE, np.float32)
 
 
 def lookup(values: np.ndarray, item: Any, little_endian: bool) -> tuple[np.ndarray, float]:

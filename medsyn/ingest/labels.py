@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medsyn.data import tables
+from medsyn.data.tables import FILE_COLUMNS, MISSING, find_column, plain_name, stem
 from medsyn.errors import DataError
 from medsyn.ingest import deidentify
 from medsyn.ingest.deidentify import Covariates
 from medsyn.ingest.scan import Input
 
-FILE_COLUMNS = (
-    *("file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_path", "image_file"),
-    *("image_name", "image_id", "imageid", "image_index", "img", "img_name", "name", "dicom", "id"),
-)
 SUBJECT_COLUMNS = ("patient_id", "patientid", "patient", "subject_id", "subjectid", "subject", "participant_id")
-_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npz")
-_MISSING = frozenset({"", "nan", "na", "n/a", "null", "<na>"})
 
 
 @dataclass(frozen=True)
@@ -55,19 +49,19 @@ class LabelTable:
         Raises:
             DataError: Missing, unreadable, empty, or without a column that is needed.
         """
-        rows, columns = _read(Path(path))
+        rows, columns = tables.read(Path(path), "--labels")
         told = []
         if label_column not in columns:
             raise _no_column(path, f"no label column '{label_column}'", columns, "--label-column")
         if file_column is None:
-            file_column = _find(columns, FILE_COLUMNS)
+            file_column = find_column(columns, FILE_COLUMNS)
             if file_column is None:
                 raise _no_column(path, "no column that names files", columns, "--file-column")
             told.append(f"labels: files are named in column '{file_column}'")
         elif file_column not in columns:
             raise _no_column(path, f"no column '{file_column}'", columns, "--file-column")
         if subject_column is None:
-            subject_column = _find(columns, SUBJECT_COLUMNS)
+            subject_column = find_column(columns, SUBJECT_COLUMNS)
             if subject_column is not None:
                 told.append(f"labels: patients are named in column '{subject_column}'")
         elif subject_column not in columns:
@@ -111,7 +105,7 @@ class LabelTable:
         ambiguous: list[str] = []
         unmatched = 0
         for row in self.rows:
-            name = row[self.file_column].strip().replace("\\", "/").removeprefix("./")
+            name = plain_name(row[self.file_column])
             tier, found = index.find(name)
             hits = found & wanted or found
             if not hits:
@@ -148,7 +142,7 @@ class LabelTable:
 
     def _row(self, row: dict[str, str]) -> LabelRow:
         def of(*names: str) -> str:
-            column = _find(list(row), names)
+            column = find_column(list(row), names)
             return "" if column is None else row[column]
 
         subject = row[self.subject_column].strip() if self.subject_column else ""
@@ -159,31 +153,10 @@ class LabelTable:
         )
         label = row[self.label_column].strip()
         return LabelRow(
-            None if label.lower() in _MISSING else label,
-            None if subject.lower() in _MISSING else subject,
+            None if label.lower() in MISSING else label,
+            None if subject.lower() in MISSING else subject,
             covariates,
         )
-
-
-def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError("no such file", where=path, mend="Check --labels.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as UTF-8 text ({type(error).__name__})", where=path) from None
-    head = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=head.count)
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="", strict=True)
-        columns = [c.strip() for c in reader.fieldnames or []]
-        reader.fieldnames = columns
-        rows = [{k: v or "" for k, v in row.items() if isinstance(k, str)} for row in reader]
-    except csv.Error:
-        raise DataError("is not a CSV table", where=path) from None
-    if not rows:
-        raise DataError("has no row", where=path)
-    return rows, columns
 
 
 class _Index:
@@ -199,8 +172,8 @@ class _Index:
             self._relative[item.relative].add(item.number)
             name = path.rsplit("/", 1)[-1]
             self._name[name].add(item.number)
-            self._stem[_stem(name)].add(item.number)
-            for form in {path, _stem(path)}:
+            self._stem[stem(name)].add(item.number)
+            for form in {path, stem(path)}:
                 self._end[tuple(form.split("/")[-2:])].add((form, item.number))
 
     def find(self, name: str) -> tuple[int, set[int]]:
@@ -215,16 +188,6 @@ class _Index:
         else:
             ways += [self._name.get(name), self._stem.get(name)]
         return next(((rank, set(hit)) for rank, hit in enumerate(ways) if hit), (0, set()))
-
-
-def _stem(name: str) -> str:
-    suffix = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")
-    return name[: len(name) - len(suffix)]
-
-
-def _find(columns: Sequence[str], wanted: Sequence[str]) -> str | None:
-    plain = {c.lower().replace(" ", "_").replace("-", "_"): c for c in reversed(columns)}
-    return next((plain[w] for w in wanted if w in plain), None)
 
 
 def _no_column(path: str, what: str, columns: Sequence[str], option: str) -> DataError:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from medsyn.data.grey import luminance
 from medsyn.ingest.deidentify import keyed
-from medsyn.ingest.intensity import Display, luminance
+from medsyn.ingest.intensity import Display
 from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
 from medsyn.workspace import SYNTHETIC
 

@@ -6,11 +6,10 @@ import hashlib
 import io
 from collections.abc import Iterator
 
-import numpy as np
 from PIL import Image, ImageOps
 
+from medsyn.data.grey import grey
 from medsyn.ingest.deidentify import keyed
-from medsyn.ingest.intensity import luminance
 from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
@@ -54,12 +53,3 @@ def _planes(image: Image.Image, pages: int) -> Iterator[Plane]:
         upright = ImageOps.exif_transpose(image)
         index = page if pages > 1 else None
         yield Plane(grey(upright if upright is not None else image), frame=page, slice_index=index)
-
-
-def grey(image: Image.Image) -> np.ndarray:
-    """Grey values float32 ``[H, W]`` in the range of the file: 8 bit 0..255, 16 bit 0..65535, float as it is."""
-    if image.mode in ("L", "F", "I") or image.mode.startswith("I;"):
-        return np.asarray(image).astype(np.float32)
-    if image.mode in ("1", "LA", "La"):
-        return np.asarray(image.convert("L")).astype(np.float32)
-    return luminance(np.asarray(image.convert("RGB")))

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from medsyn.data.resize import pad, shrink
 from medsyn.data.schema import ImageRecord
 from medsyn.ingest import dicom, medmnist, nifti, raster
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display, Percentiles, darkest, quantise
-from medsyn.ingest.resize import pad, shrink
 from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, quiet
 
 Reader = Callable[[Probe, Recipe], tuple[Facts, Iterator[Plane]]]

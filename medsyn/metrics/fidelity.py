@@ -1,4 +1,4 @@
-"""Distances between two sets of feature vectors: KID, precision, recall, density, coverage."""
+"""Distances between two sets of feature vectors: KID, FID, precision, recall, density, coverage."""
 
 from __future__ import annotations
 
@@ -32,34 +32,54 @@ class Prdc:
     coverage: float
 
 
-def kid(real: np.ndarray, fake: np.ndarray, draws: int = 200, seed: int = 0) -> Kid:
+def kid(
+    real: np.ndarray,
+    fake: np.ndarray,
+    draws: int = 200,
+    seed: int = 0,
+    real_units: np.ndarray | None = None,
+    fake_units: np.ndarray | None = None,
+) -> Kid:
     """Unbiased squared maximum mean discrepancy with the kernel (x.y/d + 1)^3 (Bińkowski et al. 2018, eq. 4).
 
-    The interval comes from half-samples without replacement: for a mean their spread equals that of the whole
-    sample, and unlike a bootstrap they never repeat an image, which would enter the kernel sums as a false match.
+    The interval comes from half-samples of subjects without replacement: for a mean their spread equals that of the
+    whole sample, and unlike a bootstrap they never repeat an image, which would enter the kernel sums as a false
+    match. Two images of one subject are such a match, too: their pair is left out like an image's with itself.
 
     Args:
-        real: ``[n, d]``, n >= 4.
-        fake: ``[m, d]``, m >= 4.
+        real: ``[n, d]``, of 4 subjects or more.
+        fake: ``[m, d]``, of 4 subjects or more.
         draws: Half-samples.
         seed: Of the half-samples.
+        real_units: Subject of each real vector ``[n]``. None or "": each its own.
+        fake_units: The same of ``fake``.
 
     Raises:
-        ValueError: Fewer than 4 vectors in a set.
+        ValueError: Fewer than 4 subjects in a set.
     """
-    n, m = len(real), len(fake)
+    a, b = unit_numbers(len(real), real_units), unit_numbers(len(fake), fake_units)
+    n, m = (int(units.max(initial=-1)) + 1 for units in (a, b))
     if min(n, m) < 4:
-        raise ValueError(f"KID needs 4 vectors a set, got {n} and {m}")
+        raise ValueError(f"KID needs 4 subjects a set, got {n} and {m}")
     rng = numpy_rng("kid", seed, n, m)
-    in_real = np.vstack([np.ones(n), _halves(rng, draws, n)])
-    in_fake = np.vstack([np.ones(m), _halves(rng, draws, m)])
+    in_real = np.vstack([np.ones(n), _halves(rng, draws, n)])[:, a]
+    in_fake = np.vstack([np.ones(m), _halves(rng, draws, m)])[:, b]
     values = (
-        _kernel_mean(real, real, in_real, in_real, same=True)
-        + _kernel_mean(fake, fake, in_fake, in_fake, same=True)
-        - 2 * _kernel_mean(real, fake, in_real, in_fake, same=False)
+        _within(real, in_real, a)
+        + _within(fake, in_fake, b)
+        - 2 * _kernel_sum(real, fake, in_real, in_fake) / (in_real.sum(1) * in_fake.sum(1))
     )
     value, half = float(values[0]), 1.96 * float(values[1:].std(ddof=1))
     return Kid(value, value - half, value + half)
+
+
+def unit_numbers(n: int, units: np.ndarray | None) -> np.ndarray:
+    """Subjects as numbers from 0, int64 ``[n]``; where there is no name every image is its own."""
+    if units is None:
+        return np.arange(n)
+    names = [f"subject {unit}" if unit != "" else i for i, unit in enumerate(units)]
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names], np.int64)
 
 
 def _halves(rng: np.random.Generator, draws: int, n: int) -> np.ndarray:
@@ -69,18 +89,51 @@ def _halves(rng: np.random.Generator, draws: int, n: int) -> np.ndarray:
     return chosen
 
 
-def _kernel_mean(a: np.ndarray, b: np.ndarray, in_a: np.ndarray, in_b: np.ndarray, *, same: bool) -> np.ndarray:
-    """Mean kernel value between the chosen members of ``a`` and ``b``, one number a row of ``in_a``."""
+def _within(vectors: np.ndarray, chosen: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Mean kernel value between chosen vectors of different subjects, one number a row of ``chosen``."""
+    of_unit = np.stack([np.bincount(units, row) for row in chosen])
+    return _kernel_sum(vectors, vectors, chosen, chosen, units) / (chosen.sum(1) ** 2 - (of_unit**2).sum(1))
+
+
+def _kernel_sum(
+    a: np.ndarray, b: np.ndarray, in_a: np.ndarray, in_b: np.ndarray, units: np.ndarray | None = None
+) -> np.ndarray:
     a, b = a.astype(np.float64), b.astype(np.float64)
     total = np.zeros(len(in_a))
     for start in range(0, len(a), CHUNK):
         part = slice(start, start + CHUNK)
         kernel = (a[part] @ b.T / a.shape[1] + 1) ** 3
-        if same:
-            kernel[np.arange(len(kernel)), np.arange(start, start + len(kernel))] = 0
+        if units is not None:
+            kernel[units[part, None] == units] = 0
         total += ((in_b @ kernel.T) * in_a[:, part]).sum(1)
-    size_a, size_b = in_a.sum(1), in_b.sum(1)
-    return total / (size_a * (size_a - 1) if same else size_a * size_b)
+    return total
+
+
+def fid(real: np.ndarray, fake: np.ndarray) -> float:
+    """Frechet distance of two Gaussians fitted to the vectors (Heusel et al. 2017; Dowson and Landau 1982, eq. 4).
+
+    The trace of the root of a product of two sample covariances is the sum of singular values of the centred
+    vectors' cross products (one factor a set), so no d x d root of a singular matrix is taken and n may be below d. The
+    estimate stays biased upward by sampling, about as 1/n: compare only at equal n, and against a floor.
+
+    Args:
+        real: ``[n, d]``, n >= 2.
+        fake: ``[m, d]``, m >= 2.
+
+    Raises:
+        ValueError: Fewer than 2 vectors in a set.
+    """
+    if min(len(real), len(fake)) < 2:
+        raise ValueError(f"FID needs 2 vectors a set, got {len(real)} and {len(fake)}")
+    a, b = (s.astype(np.float64) for s in (real, fake))
+    shift = a.mean(0) - b.mean(0)
+    a, b = ((s - s.mean(0)) / np.sqrt(len(s) - 1) for s in (a, b))
+    if len(a) > a.shape[1]:
+        a = np.linalg.qr(a, mode="r")
+    if len(b) > b.shape[1]:
+        b = np.linalg.qr(b, mode="r")
+    root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return float(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * root)
 
 
 def prdc(real: np.ndarray, fake: np.ndarray, k: int = 5) -> Prdc:

@@ -1,11 +1,66 @@
 from __future__ import annotations
 
+import pickle
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from helpers import blobs
 
-from medsyn.metrics.features import FeatureExtractor
+from medsyn.errors import UsageError
+from medsyn.metrics.features import FeatureExtractor, OwnExtractor
+from medsyn.metrics.features import extractor as get
+
+OWN = """
+import numpy as np
+import torch
+from torch import nn
+
+
+def moments(device):
+    return lambda images: np.stack([images.mean((1, 2, 3)), images.std((1, 2, 3))], 1)
+
+
+class Network:
+    name = "random projection"
+
+    def __init__(self, device):
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(device)
+
+    def __call__(self, images):
+        return self.net(torch.from_numpy(images))
+
+
+def fails(device):
+    return lambda images: images.reshape(3, 3)
+
+
+def maps(device):
+    return lambda images: images
+
+
+def few(device):
+    return lambda images: images[:1, 0, 0]
+
+
+def not_finite(device):
+    return lambda images: images[:, 0, 0] / 0
+
+
+def shaky(device):
+    return lambda images: images[:, 0, 0] + np.random.rand()
+
+
+def breaks(device):
+    raise RuntimeError("no such weights")
+
+
+def nothing(device):
+    return None
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +101,56 @@ def test_weights_are_trained_ones(extractor):
 def test_wrong_shape(extractor, shape):
     with pytest.raises(ValueError, match="expected"):
         extractor(np.zeros(shape, np.float32))
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of the user's in the current folder, which is not on Python's path."""
+    name = f"own_extractor_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return name
+
+
+def test_installed_extractor_by_name(extractor):
+    assert isinstance(get(), FeatureExtractor)
+    images, _ = blobs(3)
+    assert np.array_equal(pickle.loads(pickle.dumps(extractor))(images), extractor(images))
+
+
+def test_extractor_of_the_user(own):
+    images, _ = blobs(300)
+    moments = get(f"{own}:moments")
+    assert isinstance(moments, OwnExtractor)
+    assert moments.name == f"{own}:moments"
+    features = moments(images)
+    assert features.dtype == np.float32
+    assert features[:, 0] == pytest.approx(images.mean((1, 2, 3)), abs=1e-6)
+    assert moments(images[:0]).shape == (0, 2)
+    network = get(f"{own}:Network", torch.device("cpu"))
+    assert network.name == "random projection"
+    assert network(images).shape == (300, 4)
+    assert np.array_equal(pickle.loads(pickle.dumps(network))(images), network(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("resnet", "unknown extractor 'resnet'"),
+        ("{own}:nowhere", "has no 'nowhere'"),
+        ("{own}:breaks", "no such weights"),
+        ("{own}:nothing", "made a NoneType"),
+        ("{own}:fails", "failed with ValueError"),
+        ("{own}:maps", r"gives shape \[4, 1, 32, 32\] for 4 images"),
+        ("{own}:few", r"gives shape \[1, 32\] for 4 images"),
+        ("{own}:not_finite", "not finite"),
+        ("{own}:shaky", "other features for the same images"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_what_is_wrong_is_told_in_one_line(own, name, told):
+    with pytest.raises(UsageError, match=told) as caught:
+        get(name.format(own=own))(blobs(8)[0])
+    assert "--extractor" in caught.value.line()
+    assert "\n" not in caught.value.line()

@@ -1,4 +1,4 @@
-"""KID and PRDC against direct transcriptions of their papers."""
+"""KID, FID and PRDC against torchmetrics, closed forms and direct transcriptions of their papers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from medsyn.metrics import fidelity
-from medsyn.metrics.fidelity import kid, neighbour_distance, prdc
+from medsyn.metrics.fidelity import fid, kid, neighbour_distance, prdc, unit_numbers
 
 
 @pytest.fixture
@@ -58,6 +58,83 @@ def test_kid_interval_covers_a_real_difference():
     assert 0.88 <= covered / 200 <= 1.0
 
 
+def test_kid_agrees_with_torchmetrics(sets):
+    import torch
+
+    poly_mmd = pytest.importorskip("torchmetrics.image.kid").poly_mmd
+    real, fake = (s[:31].astype(np.float64) for s in sets)
+    reference = poly_mmd(torch.from_numpy(real), torch.from_numpy(fake)).item()
+    assert kid(real, fake).value == pytest.approx(reference, rel=1e-9)
+
+
+def test_kid_leaves_out_pairs_of_one_subject(sets, chunk):
+    real, fake = (s.astype(float) for s in sets)
+    units = np.array([f"s{i // 3}" for i in range(len(real))])
+
+    def k(a, b):
+        return (a @ b / 6 + 1) ** 3
+
+    within = np.mean([k(real[i], real[j]) for i in range(40) for j in range(40) if units[i] != units[j]])
+    others = np.mean([k(a, b) for a, b in itertools.permutations(fake, 2)])
+    across = np.mean([k(a, b) for a in real for b in fake])
+    assert kid(real, fake, real_units=units).value == pytest.approx(within + others - 2 * across, rel=1e-9)
+
+
+def test_kid_interval_respects_subjects():
+    # Four all but equal images a subject: as many images, a quarter of the knowledge.
+    rng = np.random.default_rng(5)
+    covered, blind, zero = 0, 0, 0.0
+    for _ in range(100):
+        a, b = (np.repeat(rng.normal(size=(20, 4)), 4, 0) + rng.normal(0, 0.01, (80, 4)) for _ in range(2))
+        units = np.repeat([f"s{i}" for i in range(20)], 4)
+        with_units = kid(a, b, draws=60, real_units=units, fake_units=units)
+        without = kid(a, b, draws=60)
+        covered += with_units.low <= 0 <= with_units.high
+        blind += without.low <= 0 <= without.high
+        zero += with_units.value / 100
+    assert covered >= 93
+    assert blind < 50
+    assert abs(zero) < 0.3  # without subjects the mean is near 1: within-subject pairs count as likeness
+
+
+def test_images_without_a_name_are_subjects_of_their_own():
+    assert unit_numbers(4, None).tolist() == [0, 1, 2, 3]
+    assert unit_numbers(5, np.array(["b", "", "a", "b", ""])).tolist() == [0, 1, 2, 0, 3]
+
+
+def test_fid_agrees_with_torchmetrics():
+    import torch
+
+    compute = pytest.importorskip("torchmetrics.image.fid")._compute_fid
+    rng = np.random.default_rng(2)
+    mix = rng.normal(size=(12, 12))
+    real, fake = rng.normal(size=(300, 12)) @ mix, rng.normal(0.3, 1.4, size=(200, 12)) @ mix
+    moments = [torch.from_numpy(m) for s in (real, fake) for m in (s.mean(0), np.cov(s.T))]
+    assert fid(real, fake) == pytest.approx(compute(*moments).item(), rel=1e-8)
+
+
+def test_fid_is_the_closed_form_of_gaussians():
+    # Diagonal covariances: |m1 - m2|^2 + sum (s1 - s2)^2 (Dowson and Landau 1982). The sets have these moments exactly.
+    rng = np.random.default_rng(4)
+    basis = np.linalg.qr(np.column_stack([np.ones(64), rng.normal(size=(64, 3))]))[0][:, 1:] * np.sqrt(63)
+    first, second = np.array([1.0, 2.0, 0.5]), np.array([2.0, 2.0, 3.0])
+    shift = np.array([0.3, -1.0, 0.0])
+    expected = (shift**2).sum() + ((first - second) ** 2).sum()
+    assert fid(basis * first, basis[::-1] * second + shift) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [20, 50])
+def test_fid_holds_where_vectors_are_fewer_than_dimensions(n):
+    # The d x d root by eigenvalues of the product, which a singular covariance leaves well defined.
+    rng = np.random.default_rng(n)
+    real, fake = rng.normal(size=(n, 40)), rng.normal(0.2, 1.3, size=(n, 40))
+    a, b = np.cov(real.T), np.cov(fake.T)
+    root = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0)).sum()
+    expected = ((real.mean(0) - fake.mean(0)) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * root
+    assert fid(real, fake) == pytest.approx(expected, rel=1e-5)
+    assert fid(real, real) == pytest.approx(0, abs=1e-9)
+
+
 def test_prdc_counts_balls(sets, chunk):
     real, fake = sets
     k = 3
@@ -89,3 +166,7 @@ def test_too_few_vectors():
         kid(np.zeros((3, 2)), np.zeros((9, 2)))
     with pytest.raises(ValueError, match="more than 5"):
         prdc(np.zeros((5, 2)), np.zeros((9, 2)))
+    with pytest.raises(ValueError, match="needs 4 subjects"):
+        kid(np.zeros((8, 2)), np.zeros((8, 2)), real_units=np.repeat(["a", "b"], 4))
+    with pytest.raises(ValueError, match="needs 2"):
+        fid(np.zeros((1, 2)), np.zeros((9, 2)))

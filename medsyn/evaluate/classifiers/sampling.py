@@ -1,4 +1,4 @@
-"""Which training images each optimiser step sees."""
+"""Which training images each optimiser step sees, and what each counts."""
 
 from __future__ import annotations
 
@@ -31,6 +31,34 @@ def batches(labels: np.ndarray, steps: int, batch: int, seed: int, *, balanced: 
         mine = turn == place
         out[mine] = _stream(np.flatnonzero(labels == label), int(mine.sum()), seed, f"class {label}")
     return out.reshape(steps, batch)
+
+
+def oversampled(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Rows of a pool in which every class is as large as the largest, for classifiers that take no batches.
+
+    Args:
+        labels: Class indices ``[n]``.
+        seed: Repeat; decides which images occur once more than others of their class.
+
+    Returns:
+        int64 ``[m]``, m at least n.
+    """
+    present, counts = np.unique(labels, return_counts=True)
+    return np.concatenate(
+        [_stream(np.flatnonzero(labels == c), int(counts.max()), seed, f"class {c}") for c in present]
+    )
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Weight of each class, inverse to its frequency, with mean 1 over the images.
+
+    Returns:
+        float64 ``[classes]``; 0 for a class without image.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.zeros(classes)
+    weights[counts > 0] = len(labels) / (np.count_nonzero(counts) * counts[counts > 0])
+    return weights
 
 
 def _stream(items: np.ndarray, n: int, seed: int, name: str) -> np.ndarray:

@@ -1,51 +1,141 @@
-"""Where the marks of the charts go.
+"""What the charts of the report hold: rows of estimates, or lines of points.
 
-The charts are lists of rows; each row holds an SVG strip whose marks sit at percentages of its width. So a chart
-narrows with the window while its text keeps its size, and a screen reader gets every value as text.
+Each chart is written three times from one structure, so that the three cannot differ: as a table, as plain strips (SVG
+marks at percentages of the width, for paper and for readers without scripts), and for plotly (`plots`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from medsyn.evaluate.report.numbers import interval, number, signed
-from medsyn.evaluate.results import Arm, Contrast, Estimate
+from medsyn.evaluate.results import Estimate
 
 _MARGIN = 3.0  # per cent of the strip kept free on both sides, so that no mark is cut off
 
 
 @dataclass(frozen=True)
+class Mark:
+    """One estimate of a row.
+
+    Attributes:
+        column: Heading of its column in the table.
+        series: How it is drawn: primary, synthetic, control, more-real, val, floor or reference.
+        estimate: Value and interval; None draws nothing.
+    """
+
+    column: str
+    series: str
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True)
 class Row:
-    """One estimate in a chart; positions in per cent of the strip's width."""
+    """One line of a chart: what is measured, and the estimates of it."""
 
     label: str
-    style: str  # primary, chosen, synthetic, control
-    note: str
-    value: str
-    interval: str
-    at: float | None  # None: nothing to draw
-    low: float | None
-    high: float | None
-    seeds: list[float]
+    marks: list[Mark]
+    note: str = ""
+    style: str = ""  # primary: stands out
+
+    @property
+    def main(self) -> Mark | None:
+        """The estimate written beside the strip: the last that there is."""
+        return next((m for m in reversed(self.marks) if m.estimate is not None), None)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one classifier."""
+    """Rows under one heading."""
 
-    classifier: str
+    title: str
     rows: list[Row]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Rows on one common scale."""
+    """Rows of estimates on one common scale.
 
+    Attributes:
+        id: Name within the page.
+        title: What is shown, one sentence.
+        axis: What the numbers are.
+        groups: The rows.
+        legend: series -> words, for those that need telling apart.
+        note: How to read it.
+        difference: Numbers carry their sign, and zero is on the scale.
+        band: Values that count as no difference, shaded.
+        lines: Values to compare with, each with its name.
+        ends: What it means to lie left, and right.
+        digits: Decimals.
+    """
+
+    id: str
+    title: str
+    axis: str
     groups: list[Group]
-    ticks: list[tuple[float, str]]  # position in per cent, label
-    zero: float | None = None  # position of "no difference"
+    legend: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+    difference: bool = False
+    band: tuple[float, float] | None = None
+    lines: list[tuple[float, str]] = field(default_factory=list)
+    ends: tuple[str, str] | None = None
+    digits: int = 3
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        return (row for group in self.groups for row in group.rows)
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(mark.column for row in self.rows for mark in row.marks))
+
+    @cached_property
+    def scale(self) -> Scale:
+        shown = [m.estimate for row in self.rows for m in row.marks if m.estimate is not None]
+        values = [v for e in shown for v in (e.value, e.low, e.high, *e.per_seed)]
+        values += [0.0] * self.difference + list(self.band or ()) + [at for at, _ in self.lines]
+        return Scale.over(values)
+
+    def text(self, value: float | None) -> str:
+        return signed(value, self.digits) if self.difference else number(value, self.digits)
+
+    def interval(self, estimate: Estimate) -> str:
+        return interval(estimate, self.digits, difference=self.difference)
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float
+    estimate: Estimate
+    label: str  # of its row in the table
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    name: str
+    series: str
+    points: list[Point]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines through points; ``diagonal`` draws the line on which both axes agree."""
+
+    id: str
+    title: str
+    x_axis: str
+    y_axis: str
+    lines: list[Line]
+    note: str = ""
+    diagonal: bool = False
+    x_digits: int = 0
+    head: str = ""  # of the first column of the table
+    detail: str = ""  # heading of what is told beside a point
 
 
 @dataclass(frozen=True)
@@ -80,52 +170,6 @@ class Scale:
         first, last = math.ceil(self.low / self.step - 1e-9), math.floor(self.high / self.step + 1e-9)
         write = signed if difference else number
         return [(self.at(k * self.step) or 0.0, write(k * self.step, digits)) for k in range(first, last + 1)]
-
-
-def forest(contrasts: list[Contrast], measure: str) -> Chart:
-    """Effects against the chosen control, one row each, by classifier; zero is always on the scale."""
-    shown = [c for c in contrasts if c.measure == measure]
-    scale = Scale.over([0.0, *_extent(c.effect for c in shown)])
-    groups: dict[str, list[Row]] = {}
-    for c in shown:
-        style, note = ("primary", "decides the verdict") if c.primary else ("synthetic", "")
-        row = _row(c.arm, style, note, c.effect, scale, difference=True)
-        groups.setdefault(c.classifier, []).append(row)
-    return Chart(_groups(groups), scale.ticks(difference=True), scale.at(0.0))
-
-
-def dots(arms: list[Arm], measure: str) -> Chart:
-    """Every arm's own value on test, one row each, by classifier."""
-    shown = [a for a in arms if measure in a.test]
-    scale = Scale.over(_extent(a.test[measure] for a in shown))
-    groups: dict[str, list[Row]] = {}
-    for a in shown:
-        note = "" if not a.chosen else "chosen control" if a.kind == "control" else "chosen synthetic arm"
-        row = _row(a.name, a.kind, note, a.test[measure], scale, difference=False)
-        groups.setdefault(a.classifier, []).append(row)
-    return Chart(_groups(groups), scale.ticks(difference=False))
-
-
-def _row(label: str, style: str, note: str, estimate: Estimate, scale: Scale, *, difference: bool) -> Row:
-    return Row(
-        label=label,
-        style=style,
-        note=note,
-        value=signed(estimate.value) if difference else number(estimate.value),
-        interval=interval(estimate, difference=difference),
-        at=scale.at(estimate.value),
-        low=scale.at(estimate.low),
-        high=scale.at(estimate.high),
-        seeds=[at for v in estimate.per_seed if (at := scale.at(v)) is not None],
-    )
-
-
-def _groups(rows: dict[str, list[Row]]) -> list[Group]:
-    return [Group(classifier, found) for classifier, found in rows.items()]
-
-
-def _extent(estimates: Iterable[Estimate]) -> list[float | None]:
-    return [v for e in estimates for v in (e.value, e.low, e.high, *e.per_seed)]
 
 
 def _nice_step(rough: float) -> float:

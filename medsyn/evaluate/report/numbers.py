@@ -65,3 +65,36 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}{THIN}h {minutes}{THIN}min"
     return f"{minutes}{THIN}min {rest}{THIN}s" if minutes else f"{rest}{THIN}s"
+
+
+_MEASURES = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "sensitivity_at_specificity": "Sensitivity at fixed specificity",
+    "specificity_at_sensitivity": "Specificity at fixed sensitivity",
+    "brier": "Brier score",
+    "calibration_error": "Calibration error",
+}
+_CLASSIFIERS = {"cnn": "Convolutional network", "probe": "Probe on fixed features"}
+_MODALITIES = {"xray": "X-ray", "mri": "MRI", "ct": "CT", "ultrasound": "Ultrasound"}
+
+
+def measure_name(key: str) -> str:
+    """A measure in words; an unknown one by its key."""
+    return _MEASURES.get(key, key.replace("_", " "))
+
+
+def classifier_name(key: str) -> str:
+    """A classifier in words with its key; a user's own by its key."""
+    return f"{_CLASSIFIERS[key]} ({key})" if key in _CLASSIFIERS else key
+
+
+def modality_name(key: str) -> str:
+    return _MODALITIES.get(key, key)

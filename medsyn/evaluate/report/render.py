@@ -1,9 +1,11 @@
-"""From the typed results to one HTML file."""
+"""From the typed results to one HTML file, and to Markdown for papers."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from collections import Counter
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,22 +17,49 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medsyn.config import EvaluateOptions
-from medsyn.data.schema import SPLITS
 from medsyn.evaluate.galleries import Galleries
-from medsyn.evaluate.report import figures, numbers
+from medsyn.evaluate.report import charts, checklists, numbers, plots, tables
 from medsyn.evaluate.report.pictures import picture
-from medsyn.evaluate.results import Arm, Estimate, FidelityRow, Report
+from medsyn.evaluate.results import Report
 from medsyn.workspace import atomic_file, disk_errors
 
-FILE = "report.html"
+FILE, MARKDOWN = "report.html", "report.md"
 
-_MEASURES = {"auroc": "AUROC", "balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy"}
-_CLASSIFIERS = {"cnn": "Convolutional network", "probe": "Probe on fixed features"}
-_MODALITIES = {"xray": "X-ray", "mri": "MRI", "ct": "CT", "ultrasound": "Ultrasound"}
+LIMITS = (
+    (
+        "Research use only.",
+        "Nothing here is meant for diagnosis or treatment. Synthetic images show no patient's findings and must not "
+        "enter a clinical archive.",
+    ),
+    (
+        "Synthetic images can still point to a patient.",
+        "A generator can remember the images it learnt from. The copy check finds near-copies of pixels, the "
+        "membership test one simple attack; neither proves that nothing about a patient can be inferred. Decide on "
+        "sharing with your data protection officer.",
+    ),
+    (
+        "One source.",
+        "Unless an external test set is named, the test images come from the same source as the training images: "
+        "whether an effect holds at another hospital, on another scanner or in another population was not measured.",
+    ),
+    (
+        "One budget.",
+        "More real images, another classifier or longer training may change the answer in either direction.",
+    ),
+    (
+        "An interval, not a proof.",
+        "“No evidence” means that this test split cannot tell; it does not mean that there is no effect. “Equivalent” "
+        "means within the margin that was fixed beforehand, no more.",
+    ),
+    (
+        "Measures, not readers.",
+        "No radiologist looked at the images for this report; a network's view of realism is no clinical judgement.",
+    ),
+)
 
 
 def write(report: Report, galleries: Galleries, folder: Path) -> Path:
-    """Write ``folder/report.html``: self-contained, no script, nothing loaded from elsewhere.
+    """Write ``folder/report.html``, self-contained, and ``folder/report.md``, without pictures, for papers.
 
     Args:
         report: The results; every number shown is one of its numbers, rounded.
@@ -38,167 +67,175 @@ def write(report: Report, galleries: Galleries, folder: Path) -> Path:
         folder: Where to write; made if it is not there.
 
     Returns:
-        The file.
+        The HTML file.
 
     Raises:
         EnvironmentFault: The disk is full or not writable.
         ValueError: Pictures of another type or shape.
     """
-    html = _environment().get_template("report.html.j2").render(_context(report, galleries))
+    shared = _shared(report)
+    texts = {
+        FILE: _html().get_template("report.html.j2").render(shared | _of_the_page(report, galleries)),
+        MARKDOWN: _markdown().get_template("report.md.j2").render(shared),
+    }
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_file(folder / FILE) as partial:
-            partial.write_text(html, encoding="utf-8")
+        for name, text in texts.items():
+            with atomic_file(folder / name) as partial:
+                partial.write_text(text, encoding="utf-8", newline="\n")
     return folder / FILE
 
 
 @cache
-def _environment() -> Environment:
+def _html() -> Environment:
+    environment = _environment(escape=True)
+    environment.filters["picture"] = picture
+    return environment
+
+
+@cache
+def _markdown() -> Environment:
+    environment = _environment(escape=False)
+    environment.filters["md"] = _plain
+    return environment
+
+
+def _environment(*, escape: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("medsyn.evaluate.report"),
-        autoescape=True,
+        autoescape=escape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     for name in ("number", "signed", "interval", "count", "p_value", "day", "duration"):
         environment.filters[name] = getattr(numbers, name)
-    environment.filters["measure"] = lambda key: _MEASURES.get(key, key.replace("_", " "))
-    environment.filters["classifier"] = lambda key: f"{_CLASSIFIERS[key]} ({key})" if key in _CLASSIFIERS else key
-    environment.filters["modality"] = lambda key: _MODALITIES.get(key, key)
-    environment.filters["setting"] = lambda v: (
-        v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str)
-    )
-    environment.filters["picture"] = picture
+    environment.filters["measure"] = numbers.measure_name
+    environment.filters["classifier"] = numbers.classifier_name
+    environment.filters["modality"] = numbers.modality_name
+    environment.filters["setting"] = _setting
+    environment.globals["tag"] = charts.tag
     return environment
 
 
-def _context(report: Report, galleries: Galleries) -> dict[str, Any]:
-    style = resources.files("medsyn.evaluate.report").joinpath("style.css").read_text(encoding="utf-8")
+def _plain(text: object) -> str:
+    """Text that Markdown shows as it is, also inside a table."""
+    return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", " ".join(str(text).split()))
+
+
+def _setting(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _shared(report: Report) -> dict[str, Any]:
+    """What both the page and the Markdown tell."""
     settings = report.model_dump(mode="json")["settings"]
     return {
         "r": report,
-        "g": galleries,
-        "style": Markup(style),  # our own file; escaping would break its selectors
-        "warnings": _warnings(report),
-        "forest": figures.forest(report.contrasts, report.verdict.measure),
-        "dots": figures.dots(report.arms, "auroc"),
-        "classifiers": _by_classifier(report),
-        "threshold": _threshold_check(report),
-        "fidelity": _by_scope(report.fidelity.rows),
-        "splits": _splits(report),
-        "split_totals": _split_totals(report),
+        "v": report.verdict,
+        "warnings": tables.warnings(report),
+        "checks": tables.checks(report),
+        "comparisons": tables.comparisons(report),
+        "threshold": tables.threshold_check(report),
+        "fidelity": tables.by_scope(report.fidelity.rows),
+        "splits": tables.splits(report.dataset),
+        "external_splits": tables.splits(report.external) if report.external else [],
+        "split_totals": tables.split_totals(report.dataset),
         "settings": settings,
         "pipeline": _pipeline(report, settings),
+        "scorecard": checklists.scorecard(report),
+        "claim": checklists.claim(report),
+        "scorecard_source": checklists.SCORECARD_SOURCE,
+        "claim_source": checklists.CLAIM_SOURCE,
+        "claim_parts": _parts(checklists.claim(report)),
+        "limits": LIMITS,
+        "words": tables.Words.of(report),
+    }
+
+
+def _of_the_page(report: Report, galleries: Galleries) -> dict[str, Any]:
+    package = resources.files("medsyn.evaluate.report")
+    shown = PageCharts.of(report)
+    scripts = Scripts.of(_plotly(), package.joinpath("plots.js").read_text(encoding="utf-8"))
+    return {
+        "g": galleries,
+        "style": Markup(package.joinpath("style.css").read_text(encoding="utf-8")),  # ours: escaping breaks selectors
+        "charts": shown,
+        "figures": plots.as_json(shown.figures()),
+        "scripts": scripts,
         "real_images": bool(galleries.closest) or any(len(images) for images in galleries.real.values()),
         "gallery_classes": _gallery_classes(report, galleries),
     }
 
 
-@dataclass(frozen=True)
-class Warned:
-    """One warning under the verdict."""
-
-    text: str
-    severe: bool
-
-
-def _warnings(report: Report) -> list[Warned]:
-    """Findings of copying and collapse first and severe, whether or not the verdict repeats them."""
-    found = [report.copying.sentence] * report.copying.found + [report.collapse.sentence] * report.collapse.found
-    rest = [text for text in report.verdict.warnings if text not in found]
-    return [Warned(text, severe=True) for text in found] + [Warned(text, severe=False) for text in rest]
+def _parts(items: list[checklists.Item]) -> dict[str, list[checklists.Item]]:
+    parts: dict[str, list[checklists.Item]] = {}
+    for item in items:
+        parts.setdefault(item.heading, []).append(item)
+    return parts
 
 
 @dataclass(frozen=True)
-class TrainedOn:
-    """Training images of one class: real ones, and synthetic ones where there are any."""
+class PageCharts:
+    """The charts of a page; None or an empty list where there is nothing to draw."""
 
-    total: int
-    real: int | None  # None: cannot be told from the total
+    effect: charts.Chart
+    arms: charts.Chart | None
+    classes: charts.Chart | None
+    calibration: charts.Lines | None
+    curve: charts.Lines | None
+    fidelity: list[charts.Chart]
+    diversity: charts.Chart | None
+    copying: charts.Chart | None
+    subgroups: charts.Chart | None
 
+    @classmethod
+    def of(cls, report: Report) -> PageCharts:
+        return cls(
+            charts.effect(report),
+            charts.arms(report),
+            charts.per_class(report),
+            charts.calibration(report),
+            charts.curve(report),
+            charts.fidelity(report),
+            charts.diversity(report),
+            charts.copying(report),
+            charts.subgroups(report),
+        )
 
-def _by_classifier(report: Report) -> list[tuple[str, list[tuple[Arm, list[TrainedOn]]]]]:
-    """Arms by classifier, the verdict's first, each with its training images in the order of the classes."""
-    names = sorted(dict.fromkeys(a.classifier for a in report.arms), key=lambda c: c != report.verdict.classifier)
-    tables = []
-    for name in names:
-        arms = [a for a in report.arms if a.classifier == name]
-        controls = [a.training_images for a in arms if a.kind == "control"]
-        real = controls[0] if controls and all(c == controls[0] for c in controls) else None
-        tables.append((name, [(a, _trained_on(a, real, report.dataset.classes)) for a in arms]))
-    return tables
-
-
-def _trained_on(arm: Arm, real: dict[str, int] | None, classes: list[str]) -> list[TrainedOn]:
-    """Split each total into real and synthetic: an arm with a ratio holds every real image of the controls."""
-    cells = []
-    for name in classes:
-        total = arm.training_images.get(name, 0)
-        if arm.kind == "control":
-            part: int | None = total
-        elif arm.ratio is None:
-            part = 0
-        else:
-            part = real.get(name, 0) if real is not None and real.get(name, 0) <= total else None
-        cells.append(TrainedOn(total, part))
-    return cells
+    def figures(self) -> list[dict[str, Any]]:
+        rows = [self.effect, self.arms, self.classes, *self.fidelity, self.diversity, self.copying, self.subgroups]
+        return [plots.rows(c) for c in rows if c] + [plots.lines(c) for c in (self.calibration, self.curve) if c]
 
 
 @dataclass(frozen=True)
-class Gain:
-    """The chosen synthetic arm against the chosen control by one measure."""
+class Scripts:
+    """The scripts inside the page, and the policy that lets no other run."""
 
-    name: str
-    control: float
-    arm: float
+    library: Markup
+    drawing: Markup
+    policy: str
 
-    @property
-    def difference(self) -> float:
-        return self.arm - self.control
-
-
-def _threshold_check(report: Report) -> list[Gain]:
-    """The same two arms by a measure that has no threshold, one tuned on val, and one left at one half."""
-    verdict = report.verdict
-    named = {a.name: a for a in report.arms if a.classifier == verdict.classifier}
-    if verdict.arm not in named or verdict.control not in named:
-        return []
-    arm, control = named[verdict.arm], named[verdict.control]
-    binary = len(report.dataset.classes) == 2
-    views: list[tuple[str, dict[str, Estimate], dict[str, Estimate], str]] = [
-        ("AUROC (ranking only, no threshold)", control.test, arm.test, "auroc"),
-        ("Balanced accuracy, decision tuned on val", control.test, arm.test, "balanced_accuracy"),
-        (
-            f"Balanced accuracy, {'threshold 0.5' if binary else 'largest score wins'}",
-            control.test_at_half,
-            arm.test_at_half,
-            "balanced_accuracy",
-        ),
-    ]
-    return [Gain(name, c[key].value, a[key].value) for name, c, a, key in views if key in c and key in a]
+    @classmethod
+    def of(cls, library: str, drawing: str) -> Scripts:
+        sources = " ".join(f"'sha256-{_digest(text)}'" for text in (library, drawing))
+        return cls(
+            Markup(library),
+            Markup(drawing),
+            f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {sources}; base-uri 'none'; "
+            "form-action 'none'",
+        )
 
 
-def _by_scope(rows: list[FidelityRow]) -> dict[str, list[FidelityRow]]:
-    scopes: dict[str, list[FidelityRow]] = {}
-    for row in rows:
-        scopes.setdefault(row.scope, []).append(row)
-    return scopes
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
 
 
-def _splits(report: Report) -> list[str]:
-    tables = (report.dataset.images_per_class, report.dataset.units_per_class)
-    seen = dict.fromkeys(split for table in tables for counts in table.values() for split in counts)
-    return [s for s in SPLITS if s in seen] + [s for s in seen if s not in SPLITS]
-
-
-def _split_totals(report: Report) -> tuple[Counter[str], Counter[str]]:
-    images, units = Counter[str](), Counter[str]()
-    for counts in report.dataset.images_per_class.values():
-        images.update(counts)
-    for counts in report.dataset.units_per_class.values():
-        units.update(counts)
-    return images, units
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
 def _gallery_classes(report: Report, galleries: Galleries) -> list[str]:

@@ -1,0 +1,52 @@
+"""Features of images, computed once."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from medsyn.evaluate.cache import Cache, digest
+from medsyn.evaluate.images import Images
+from medsyn.evaluate.sample import Sample
+from medsyn.metrics.features import Extractor
+from medsyn.plugin import fingerprint
+
+
+class Bank:
+    """Features by content, in memory and in the workspace's cache.
+
+    Args:
+        extractor: The frozen network.
+        cache: Where features outlive the evaluation.
+    """
+
+    def __init__(self, extractor: Extractor, cache: Cache) -> None:
+        self.extractor, self.cache = extractor, cache
+        self.name = fingerprint(extractor.name, "--extractor")
+        self._known: dict[str, np.ndarray] = {}
+        self._single: dict[bytes, np.ndarray] = {}
+
+    def of(self, pixels: np.ndarray) -> np.ndarray:
+        """Features ``[n, d]`` of images ``[n, C, H, W]``."""
+        key = digest(self.name, pixels)
+        if key not in self._known:
+            kept = self.cache.get("features", key)
+            if kept is None:
+                kept = {"features": np.asarray(self.extractor(pixels), np.float32)}
+                self.cache.put("features", key, kept)
+            self._known[key] = kept["features"]
+        return self._known[key]
+
+    def sample(self, images: Images) -> Sample:
+        """Images with their features, as the checks take them."""
+        return Sample(images.pixels, self.of(images.pixels), images.labels, images.units)
+
+    def each(self, pixels: np.ndarray) -> np.ndarray:
+        """Features image by image, remembered in memory: for augmented copies, which arms share in part."""
+        keys = [hashlib.sha256(image.tobytes()).digest() for image in np.ascontiguousarray(pixels)]
+        new = {key: i for i, key in enumerate(keys) if key not in self._single}
+        if new:
+            found = np.asarray(self.extractor(pixels[list(new.values())]), np.float32)
+            self._single |= dict(zip(new, found, strict=True))
+        return np.stack([self._single[key] for key in keys])

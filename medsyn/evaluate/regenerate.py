@@ -1,0 +1,95 @@
+"""A generator of its own for one draw of the subjects: the procedure as a team would repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medsyn import stages
+from medsyn.config import AugmentOptions, EvaluateOptions, TrainOptions
+from medsyn.data import Dataset
+from medsyn.data.resplit import resplit
+from medsyn.errors import DataError
+from medsyn.evaluate.cache import VERSION, Cache, digest
+from medsyn.evaluate.cells import Draw
+from medsyn.evaluate.images import Images
+from medsyn.synthetic import SyntheticSet
+from medsyn.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Made:
+    """Synthetic images of one generator, ``units`` empty, and its digest."""
+
+    images: Images
+    generator: str
+
+
+class Regenerator:
+    """Trains generators on parts of a dataset, in a workspace that goes with the evaluation.
+
+    Args:
+        dataset: The whole dataset.
+        options: Budget, balance, ratios, seed, device.
+        folder: Where to work; removed by the caller.
+        cache: Synthetic images outlive the evaluation in it, so that one broken off can be run again.
+    """
+
+    def __init__(self, dataset: Dataset, options: EvaluateOptions, folder: Path, cache: Cache) -> None:
+        self.dataset, self.options, self.cache = dataset, options, cache
+        self.workspace = Workspace(folder / "regenerated")
+
+    def __call__(self, draw: Draw, told: Callable[[str], None]) -> Made:
+        """Train on the draw's train and tune, and generate for the largest ratio.
+
+        Raises:
+            DataError: Training or generating failed, with the setting named.
+        """
+        learnt = {i: s for i, s in draw.split_of.items() if s in ("train", "tune")}
+        seed = self.options.seed * 1000 + draw.repeat
+        n = max(2 * len(self.dataset.classes), round(max(self.options.ratios) * len(learnt)))
+        key = digest(
+            VERSION,
+            self.dataset.digest,
+            sorted(learnt.items()),
+            [n, seed, self.options.generator_budget, self.options.balance, draw.fold],
+        )
+        kept = self.cache.get("synthetic", key)
+        if kept is None:
+            told(f"training generator {draw.repeat + 1}" + (f", fold {draw.fold + 1}" if draw.fold else ""))
+            kept = self._make(learnt, n, seed)
+            self.cache.put("synthetic", key, kept)
+        labels = kept["labels"].astype(np.int64)
+        pixels = kept["pixels"].astype(np.float32) / 255
+        return Made(Images(pixels, labels, np.full(len(labels), ""), np.arange(len(labels))), str(kept["generator"]))
+
+    def _make(self, learnt: dict[int, str], n: int, seed: int) -> dict[str, np.ndarray]:
+        options, name = self.options, "part"
+        path = resplit(self.dataset, learnt, self.workspace.create(), name)
+        shared = {"seed": seed, "device": options.device, "threads": options.threads}
+        try:
+            trained = stages.run(
+                "train-gan",
+                TrainOptions(dataset=path.name, budget=options.generator_budget, **shared),
+                self.workspace,
+            )
+            made = stages.run(
+                "augment",
+                AugmentOptions(n=n, generator=trained.name, balance=options.balance, formats=["npz"], **shared),
+                self.workspace,
+            )
+        except DataError as error:
+            raise DataError(
+                f"a generator could not be trained on the drawn subjects: {error.what}",
+                where=self.dataset.path,
+                mend=error.mend or "Ask for more subjects.",
+            ) from error
+        opened = SyntheticSet.open(made.path)
+        return {
+            "pixels": (opened.images() * 255).round().astype(np.uint8),
+            "labels": opened.labels(self.dataset.classes),
+            "generator": np.array(str(opened.card["checkpoint_digest"])),
+        }
