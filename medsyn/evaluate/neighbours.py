@@ -27,8 +27,12 @@ SHIFTS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Searched on both axes, in fine pixels: up to 2 of 28, 4 of 64."""
 
 WIDTHS = (0.5, 1.0, 1.8)
-"""Deviations of the Gaussian low-passes in fine pixels. The narrow one keeps what tells two patients apart; the wide
-one outlives noise, which a 28 px image has much of beside its contrast."""
+"""Deviations of the Gaussian low-passes in fine pixels. The narrow one keeps what tells two patients apart; the
+wide one outlives noise, which a 28 px image has much of beside its contrast."""
+
+CLOSE = (0.38, 0.34, 0.27)
+"""Ratio of distances, at each low-pass, of images that all but equal one another. The wider the low-pass, the less
+tells two patients apart, and the lower other patients' images come."""
 
 POOL = 256
 """Coarse neighbours among which other subjects are looked for."""
@@ -45,9 +49,9 @@ class Nearest:
         rows: Its place among the references ``[n]``.
         distance: ``sqrt(2 - 2 r)`` at the narrowest low-pass ``[n]``, r the best correlation over shifts and mirroring:
             0 for the same picture, sqrt(2) for unrelated ones.
-        ratio: Distance to it over the median distance to the most similar other subjects, the least over the
-            low-passes ``[n]``: about 0.8 for another patient's image, near 0 for a copy. A blurred image is near to
-            everything, a copy to one image only.
+        ratio: Distance to it over the median distance to the most similar other subjects, in units of `CLOSE`, the
+            least over the low-passes ``[n]``: about 2 for another patient's image, near 0 for a copy. A blurred image
+            is near to everything, a copy to one image only.
         second: Nearest over second-nearest distance, the second of another subject, at the middle low-pass ``[n]``.
     """
 
@@ -144,8 +148,8 @@ def _compare(rows: np.ndarray, distance: np.ndarray, codes: np.ndarray) -> Neare
     alone = np.isnan(others).all(1, keepdims=True)
     others = np.where(alone, np.inf, others)
     typical = np.nanmedian(others, axis=1)
-    ratios = best[:, 0] / np.maximum(typical, 1e-6)
-    ratios[alone[:, 0]] = 1
+    ratios = best[:, 0] / np.maximum(typical, 1e-6) / np.array(CLOSE, np.float32)
+    ratios[alone[:, 0]] = 1 / min(CLOSE)
     least, every = ratios.argmin(1), np.arange(len(rows))
     middle = len(WIDTHS) // 2
     second = best[:, 0, middle] / np.maximum(np.nanmin(others, axis=1)[:, middle], 1e-6)

@@ -29,7 +29,7 @@ import numpy as np
 from medsyn.errors import UsageError
 from medsyn.evaluate import statistics
 from medsyn.evaluate.ranking import Ranked
-from medsyn.evaluate.results import FIXED, MEASURES, RANKING, CalibrationBin, Estimate
+from medsyn.evaluate.results import DECISIONS, FIXED, MEASURES, RANKING, CalibrationBin, Estimate
 
 PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "f1")
 BINS = 10
@@ -106,8 +106,13 @@ def score(
 
     Raises:
         UsageError: A prevalence with more than two classes, or not between 0 and 1.
+        ValueError: No decisions, but a measure of them.
     """
     classes = probabilities.shape[2]
+    if decisions is None:
+        if set(measures) & set(DECISIONS):
+            raise ValueError(f"no decisions for {', '.join(m for m in measures if m in DECISIONS)}")
+        decisions = np.full(probabilities.shape[:2], -1)
     if prevalence is not None and (classes != 2 or not 0 < prevalence < 1):
         raise UsageError(
             f"a prevalence of {prevalence:g} with {classes} classes",
@@ -120,13 +125,12 @@ def score(
         block: dict[str, np.ndarray] = {}
         ones = []
         for c in [1] if classes == 2 else range(classes):
-            called = None if decisions is None else decisions == c
             wanted = [m for m in measures if m not in _WHOLE]
             positive = labels == c
             ones.append(
                 {
                     **_ranking(probabilities[:, :, c], positive, chunk, order, wanted, specificity, sensitivity),
-                    **_decided(called, positive, chunk, wanted, prevalence),
+                    **_decided(decisions == c, positive, chunk, wanted, prevalence),
                 }
             )
         for measure in ones[0]:
@@ -255,7 +259,7 @@ def _ranking(
 
 
 def _decided(
-    called: np.ndarray | None,
+    called: np.ndarray,
     positive: np.ndarray,
     weights: np.ndarray,
     measures: Sequence[str],
@@ -265,7 +269,6 @@ def _decided(
     wanted = [m for m in measures if m in ("sensitivity", "specificity", "f1", "ppv", "npv")]
     if not wanted:
         return {}
-    assert called is not None
     true = (weights @ (called & positive).T.astype(float)).T
     false = (weights @ (called & ~positive).T.astype(float)).T
     positives, negatives = weights @ positive.astype(float), weights @ (~positive).astype(float)
@@ -282,14 +285,12 @@ def _decided(
     return {m: np.where(known, table[m], np.nan) for m in wanted}
 
 
-def _accuracy(
-    probabilities: np.ndarray, decisions: np.ndarray | None, labels: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
+def _accuracy(probabilities: np.ndarray, decisions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (weights @ (decisions == labels).T.astype(float)).T / weights.sum(1)
 
 
 def _balanced_accuracy(
-    probabilities: np.ndarray, decisions: np.ndarray | None, labels: np.ndarray, weights: np.ndarray
+    probabilities: np.ndarray, decisions: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
     right = (decisions == labels).astype(float)
     rates = []
@@ -302,9 +303,7 @@ def _balanced_accuracy(
 # ---- probabilities
 
 
-def _brier(
-    probabilities: np.ndarray, decisions: np.ndarray | None, labels: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
+def _brier(probabilities: np.ndarray, decisions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     classes = probabilities.shape[2]
     if classes == 2:
         error = (probabilities[:, :, 1] - (labels == 1)) ** 2
@@ -324,7 +323,7 @@ def _calibration_parts(probabilities: np.ndarray, labels: np.ndarray) -> tuple[n
 
 
 def _calibration_error(
-    probabilities: np.ndarray, decisions: np.ndarray | None, labels: np.ndarray, weights: np.ndarray
+    probabilities: np.ndarray, decisions: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
     predicted, right, place = _calibration_parts(probabilities, labels)
     found = []

@@ -109,12 +109,8 @@ class Utility:
         repeats = len(group.repeats)
         group.screened = repeats if options.test_arms == "all" else min(options.screen, repeats)
         cell = self.engine.cells((setting.name, 0, 0))
-        synthetic = arms.synthetic(
-            arms.usable(options.ratios, len(cell.synthetic), len(cell.real)),
-            options.classical,
-            alone=len(set(cell.synthetic.labels.tolist())) == len(self.classes),
-        )
-        controls = arms.controls(options.classical)
+        synthetic = self.synthetic(cell)
+        controls = self.controls()
         first = range(group.screened)
         more = arms.MORE if self._has_scale(group) and len(cell.more) else ()
         total = (len(synthetic) + len(controls) + 1) * group.screened + 2 * (repeats - group.screened)
@@ -142,6 +138,16 @@ class Utility:
             fit([job for plan in group.opened for job in group.jobs(plan, range(repeats))])
         self.groups.append(group)
         return group
+
+    def controls(self) -> list[arms.Plan]:
+        """The real-only arms, besides the one that the chosen synthetic arm calls for."""
+        return arms.controls(self.options.classical)
+
+    def synthetic(self, cell: Cell) -> list[arms.Plan]:
+        """The arms with synthetic images that the set is large enough for."""
+        ratios = arms.usable(self.options.ratios, len(cell.synthetic), len(cell.real))
+        alone = len(set(cell.synthetic.labels.tolist())) == len(self.classes)
+        return arms.synthetic(ratios, self.options.classical, alone=alone)
 
     def _has_scale(self, group: Group) -> bool:
         return group.setting.decides and group.classifier == self.options.primary

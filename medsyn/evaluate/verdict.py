@@ -15,7 +15,9 @@ from medsyn.evaluate.scoring import Scores
 
 MEASURE = "auroc"
 FEW_UNITS = 5
-"""With fewer subjects of a class the bootstrap has too little to resample, and chance chooses the arms on val."""
+"""With fewer test subjects of a class the bootstrap has too little to resample."""
+FEW_VAL_UNITS = 10
+"""With fewer val subjects of a class chance chooses the arms and thresholds, which is told."""
 FEW_SEEDS = 5
 THRESHOLD_GAIN = 0.02
 
@@ -37,11 +39,11 @@ NAMES = {
 NOUNS = {"xray": "films", "mri": "slices", "ct": "slices"}
 
 RULE = (
-    "On val, the real-only control and the synthetic arm with the highest AUROC (mean over seeds) are chosen. On test, "
+    "On val, the real-only control and the synthetic arm with the highest AUROC (mean over the seeds that choose) are chosen. On test, "
     "the difference of their {measure} (synthetic minus control{sign}) is taken with its 95 % interval over seeds and "
     "test subjects. Interval wholly {better} 0: helps. Wholly {worse} 0: hurts. Otherwise, wholly between "
     "−{margin:g} and +{margin:g}: equivalent. Otherwise, or with fewer than {seeds} seeds, or with fewer than {few} "
-    "subjects of a class in val or test: no evidence. Only setting '{setting}' with classifier '{classifier}' counts; "
+    "subjects of a class in test: no evidence. Only setting '{setting}' with classifier '{classifier}' counts; "
     "all other numbers are there to be read, not to decide."
 )
 
@@ -214,7 +216,7 @@ def verdict(
         f"{signed(effect.value)}, 95 % interval {signed(effect.low)} to {signed(effect.high)}).{ending}"
     )
     cross = _delong(control, arm, effect) if measure == "auroc" else None
-    own = [few, barred, advice if decision == "no evidence" and not (few or barred) else "", _moved(control, arm)]
+    own = [few, barred, _chosen_by_chance(arm), _moved(control, arm)]
     if cross is not None and not cross.agrees:
         own.append(_disagreement(cross))
     lower = measure in PROBABILITY
@@ -269,11 +271,19 @@ def _too_few_seeds(seeds: int) -> str:
 
 
 def _too_few_subjects(arm: Judged) -> str:
-    counts = (("val", arm.val_units), ("test", _opened(arm).units))
-    short = [f"{units} in {split}" for split, units in counts if units < FEW_UNITS]
-    if not short:
+    units = _opened(arm).units
+    if units >= FEW_UNITS:
         return ""
-    return f"Too few subjects to decide: the smallest class has {' and '.join(short)}; {FEW_UNITS} are the least."
+    return f"Too few subjects to decide: the smallest class has {units} in test; {FEW_UNITS} are the least."
+
+
+def _chosen_by_chance(arm: Judged) -> str:
+    if arm.val_units >= FEW_VAL_UNITS:
+        return ""
+    return (
+        f"Arms and decision thresholds are chosen on val, where the smallest class has {arm.val_units} subjects: largely "
+        "by chance. Measures without a threshold, such as AUROC, do not suffer from the latter."
+    )
 
 
 def _needed_subjects(arm: Judged, control: Judged, measure: str, margin: float) -> int | None:

@@ -162,6 +162,15 @@ def test_an_absent_class_is_left_out():
     assert "accuracy" in two.estimates()
 
 
+def test_measures_of_decisions_need_decisions(case):
+    p, _, labels, units, weights = case
+    assert scoring.score(p, None, labels, units, weights, measures=("auroc", "brier")).per_seed["auroc"].shape == (
+        SEEDS,
+    )
+    with pytest.raises(ValueError, match="no decisions for f1"):
+        scoring.score(p, None, labels, units, weights, measures=("auroc", "f1"))
+
+
 def test_per_class(case):
     p, d, labels, units, weights = case
     found = scoring.per_class(p, d, labels, units, weights)
