@@ -29,9 +29,11 @@ SETS = {
 }
 STAGES = [
     ["train-gan", "--budget", "3m"],
-    ["augment", "--n", "1000", "--balance", "equal"],
-    ["evaluate", "--seeds", "3", "--steps", "600"],
+    ["augment", "--n", "5000", "--balance", "equal"],
+    ["evaluate"],
 ]
+ONE_MORE = ["evaluate", *(part for ratio in (0.25, 0.5, 0.75, 1, 2, 5) for part in ("--ratio", str(ratio)))]
+"""The same evaluation with one more ratio: what the cache is worth."""
 
 
 def run(name: str, folder: Path) -> dict[str, Any]:
@@ -43,22 +45,29 @@ def run(name: str, folder: Path) -> dict[str, Any]:
         subprocess.run([sys.executable, "-m", "medsyn", *command, "--workspace", str(workspace)], check=True)
         seconds[command[0]] = round(time.monotonic() - begin, 1)
     report = read_json(Workspace(workspace).latest(EVALUATION) / EVALUATION.main_file)
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-m", "medsyn", *ONE_MORE, "--workspace", str(workspace)], check=True)
+    seconds["evaluate, one more ratio"] = round(time.monotonic() - begin, 1)
     fidelity = {row["name"]: row for row in report["fidelity"]["rows"] if row["scope"] == "all"}
     return {
         "seconds": seconds,
         "verdict": report["verdict"],
+        "timings": report["timings"],
         "arms": [
             {k: arm[k] for k in ("classifier", "name", "chosen")}
-            | {measure: arm["test"][measure]["value"] for measure in ("auroc", "balanced_accuracy", "accuracy")}
+            | {"val_auroc": arm["val"]["value"] if arm["val"] else None}
+            | {
+                measure: arm["test"][measure]["value"] if arm["test"] else None
+                for measure in ("auroc", "balanced_accuracy", "accuracy", "brier")
+            }
             for arm in report["arms"]
         ],
         "fidelity": {
-            row: {k: fidelity[row][k] for k in ("precision", "recall", "coverage")}
-            | {"kid": fidelity[row]["kid"]["value"]}
+            row: {k: fidelity[row][k] for k in ("precision", "recall", "coverage", "spectrum", "texture")}
+            | {"kid": fidelity[row]["kid"]["value"], "c2st": (fidelity[row]["c2st"] or {}).get("value")}
             for row in fidelity
         },
-        "copying": report["copying"]["sentence"],
-        "collapse": report["collapse"]["sentence"],
+        **{name: report[name]["sentence"] for name in ("copying", "collapse", "labels", "leakage", "shortcut")},
     }
 
 

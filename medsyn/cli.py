@@ -112,7 +112,7 @@ def evaluate(
     primary: Annotated[str | None, typer.Option(help="The one that the verdict is about; default: the first.")] = None,
     ratios: Annotated[list[float] | None, typer.Option("--ratio", help="Synthetic per real image; repeatable.")] = None,
     classical: Annotated[
-        str | None, typer.Option(help="Synthetic arms both with and without classical augmentation, or one of them.")
+        str | None, typer.Option(help="Classical augmentation of synthetic arms: both, with or without.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Repetitions; fewer than 5 decide nothing.")] = None,
     screen: Annotated[int | None, typer.Option(help="Of these, those that choose arms on val.")] = None,
@@ -125,14 +125,18 @@ def evaluate(
     ] = None,
     rare: Annotated[list[str] | None, typer.Option(help="Rare class: subjects in training, normal=15.")] = None,
     train_subjects: Annotated[int | None, typer.Option(help="Subjects in training, all classes together.")] = None,
-    val_share: Annotated[float | None, typer.Option(help="Then: val subjects for each training one.")] = None,
+    val_share: Annotated[
+        float | None, typer.Option(help="With --rare, --train-subjects: val subjects per training one.")
+    ] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validation by subject, for tiny cohorts.")] = None,
     regenerate: Annotated[
         bool | None, typer.Option("--regenerate", help="Train a generator anew for every repeat.")
     ] = None,
-    generator_budget: Annotated[str | None, typer.Option(help="Of each: 60s, 10m, 50kimg.")] = None,
-    balance: Annotated[str | None, typer.Option(help="Their classes: match, equal or minority.")] = None,
-    measure: Annotated[str | None, typer.Option(help="Primary endpoint; default: auroc.")] = None,
+    generator_budget: Annotated[str | None, typer.Option(help="Of each of these generators: 60kimg, 10m.")] = None,
+    balance: Annotated[str | None, typer.Option(help="Classes of their images: match, equal, minority.")] = None,
+    measure: Annotated[
+        str | None, typer.Option(help="Primary endpoint: auroc, auprc, balanced_accuracy, accuracy, f1, brier.")
+    ] = None,
     margin: Annotated[float | None, typer.Option(help="Smaller differences count as none.")] = None,
     specificity: Annotated[float | None, typer.Option(help="At which sensitivity is told.")] = None,
     sensitivity: Annotated[float | None, typer.Option(help="At which specificity is told.")] = None,

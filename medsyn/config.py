@@ -152,7 +152,7 @@ class EvaluateOptions(_Strict):
     )
     folds: int | None = Field(None, ge=2, le=20, description="grouped cross-validation, for tiny cohorts")
     regenerate: bool = Field(False, description="train a generator anew for every repeat")
-    generator_budget: str = Field("60s", description="of each of them: time or images")
+    generator_budget: str = Field("60kimg", description="of each of them: images, or (less repeatable) time")
     balance: Balance = Field("equal", description="classes of their synthetic images: match, equal or minority")
 
     measure: Measure = Field("auroc", description="primary endpoint")
@@ -212,6 +212,8 @@ class EvaluateOptions(_Strict):
             values["primary"] = values["classifiers"][0]
         values.setdefault("primary", "cnn")
         if values.get("quick"):
+            if values.get("seeds", 2) != 2:
+                raise ValueError("quick means 2 seeds: leave one of them out")
             values |= {"seeds": 2, "screen": 2}
         if any(values.get(key) for key in ("fractions", "rare", "train_subjects", "folds")):
             values["regenerate"] = True
@@ -232,6 +234,8 @@ class EvaluateOptions(_Strict):
         ]
         if len(named) > 1:
             raise ValueError(f"{' and '.join(named)} cannot be combined: one setting at a time")
+        if self.folds and (self.external or self.split):
+            raise ValueError("folds go over all images: leave external and split out")
         return self
 
 

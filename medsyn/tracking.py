@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # metrics in one MLflow request at most
+_silent = False
 
 
 class Run:
@@ -90,6 +91,17 @@ class Run:
 
 
 @contextmanager
+def off() -> Iterator[None]:
+    """No run is opened within the block: for stages that are a means of another one's."""
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
+
+
+@contextmanager
 def start(workspace: Workspace, stage: str, modality: str, tags: Mapping[str, Any] | None = None) -> Iterator[Run]:
     """Open the run of one stage, in experiment ``medsyn``.
 
@@ -102,7 +114,7 @@ def start(workspace: Workspace, stage: str, modality: str, tags: Mapping[str, An
         modality: Preset name.
         tags: More tags; lineage goes in ``medsyn.parent_run`` (run id of the predecessor).
     """
-    client, experiment = _connect(workspace)
+    client, experiment = (None, "") if _silent else _connect(workspace)
     base = {"medsyn.stage": stage, "medsyn.modality": modality, "medsyn.version": __version__}
     with _run(client, experiment, f"{stage} {modality}", {**base, **(tags or {})}) as run:
         yield run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from scipy.ndimage import gaussian_filter
 from medsyn.data import Dataset, DatasetWriter, ImageRecord
 from medsyn.synthetic import MANIFEST, SCHEMA_VERSION
 from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace
+
+
+def fresh_workspace(folder: Path, empty_store: Path) -> Workspace:
+    """As the fixture `workspace`, for several tests together."""
+    made = Workspace(folder / "workspace").create()
+    shutil.copy(empty_store, made.path / "mlflow.db")
+    return made
 
 
 def blobs(
@@ -45,15 +53,21 @@ def make_dataset(
     synthetic: Sequence[bool] | None = None,
     class_names: Sequence[str] = ("no_finding", "pneumonia"),
     modality: str = "xray",
+    prefix: str = "",
+    view: Sequence[str | None] | None = None,
+    sex: Sequence[str | None] | None = None,
 ) -> Dataset:
-    """Commit images ``[n, C, H, W]`` in [0, 1] as a dataset; one subject an image unless given."""
+    """Commit images ``[n, C, H, W]`` in [0, 1] as a dataset; one subject an image unless given.
+
+    Keys of images and subjects begin with ``prefix``.
+    """
     with workspace.build(DATASET, modality) as build:
         writer = DatasetWriter(build.path, size=images.shape[-1], dtype="uint16", channels=images.shape[1])
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
             record = ImageRecord(
                 source=i,
-                image_key=f"image{i}",
-                subject=subjects[i] if subjects is not None else f"subject{i}",
+                image_key=f"{prefix}image{i}",
+                subject=subjects[i] if subjects is not None else f"{prefix}subject{i}",
                 modality=modality,
                 source_digest=hashlib.sha256(str(i).encode()).hexdigest(),
                 source_height=image.shape[-2],
@@ -67,6 +81,8 @@ def make_dataset(
                 label=class_names[label],
                 official_split=official[i] if official is not None else None,
                 synthetic=bool(synthetic[i]) if synthetic is not None else False,
+                view=view[i] if view is not None else None,
+                sex=sex[i] if sex is not None else None,
             )
             writer.add(record, (image * 65535).round().astype(np.uint16))
         written = writer.finish(key=workspace.project_key(), name=modality, modality=modality)

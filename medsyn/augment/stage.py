@@ -27,7 +27,7 @@ MAX_TRIES = 3
 SHOWN = 12  # images of a class on the contact sheet
 LIMITS = [
     "For research; not for diagnosis.",
-    "Synthetic does not mean anonymous: a generator can repeat what it learnt; 'medsyn evaluate' tests for copies.",
+    "Synthetic does not mean safe to share: a generator can repeat what it learnt; 'medsyn evaluate' tests for copies.",
     "The label is the class the generator was asked for; nobody has read these images.",
     "Whether these images help a classifier is for 'medsyn evaluate' to say.",
 ]

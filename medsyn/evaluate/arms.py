@@ -27,7 +27,8 @@ class Plan:
         ratio: Synthetic images per real training image; for synthetic-only the size of the set per real image.
         classical: Classical augmentation.
         balance: Classes as they come, drawn equally often, or weighed in the loss.
-        duplicated: Real images repeated to the counts of the synthetic arm with this ratio.
+        duplicated: Real images repeated to the counts of the synthetic arm with this ratio; infinite: of the arm with
+            synthetic images only, and then without the real images once each.
         more: Real subjects added.
     """
 
@@ -75,7 +76,9 @@ def synthetic(ratios: Sequence[float], classical: str, *, alone: bool) -> list[P
         alone: Whether synthetic images alone can train a classifier: every class is among them.
     """
     found = [
-        Plan(f"real + synthetic x{ratio:g}{' + classical' * augmented}", "synthetic", ratio=ratio, classical=augmented)
+        Plan(
+            f"real + synthetic x{ratio:.3g}{' + classical' * augmented}", "synthetic", ratio=ratio, classical=augmented
+        )
         for augmented in (True, False)
         for ratio in ratios
         if classical in ("both", "with" if augmented else "without")
@@ -86,12 +89,13 @@ def synthetic(ratios: Sequence[float], classical: str, *, alone: bool) -> list[P
     return found
 
 
-def duplicated(of: Plan) -> Plan | None:
+def duplicated(of: Plan) -> Plan:
     """The control that repeats real images to the counts of a synthetic arm: is it the images, or their number?"""
+    tail = " + classical" * of.classical
     if of.ratio is None:
-        return None
-    name = f"duplicated real x{of.ratio:g}{' + classical' * of.classical}"
-    return Plan(name, "control", classical=of.classical, duplicated=of.ratio)
+        name = f"duplicated real, counts of synthetic only{tail}"
+        return Plan(name, "control", real=False, classical=of.classical, duplicated=float("inf"))
+    return Plan(f"duplicated real x{of.ratio:.3g}{tail}", "control", classical=of.classical, duplicated=of.ratio)
 
 
 def more_real(control: Plan, cell: Cell) -> list[Plan]:
@@ -113,9 +117,10 @@ def more_real(control: Plan, cell: Cell) -> list[Plan]:
 
 def usable(ratios: Sequence[float], available: int, real: int) -> list[float]:
     """The ratios that a set is large enough for; beyond them only one more, which uses all there is."""
-    enough = [ratio for ratio in ratios if round(ratio * real) <= available]
-    if len(enough) < len(ratios) and available and (not enough or round(enough[-1] * real) < available):
-        enough.append(round(available / real, 2))
+    enough = [ratio for ratio in ratios if 1 <= round(ratio * real) <= available]
+    beyond = any(round(ratio * real) > available for ratio in ratios)
+    if beyond and available and (not enough or round(enough[-1] * real) < available):
+        enough.append(available / real)
     return enough
 
 
@@ -133,7 +138,7 @@ def compose(plan: Plan, cell: Cell, seed: int) -> Pool:
     if plan.duplicated is not None:
         wanted = np.bincount(cell.synthetic.labels[_drawn(cell, plan.duplicated, seed)], minlength=cell.classes)
         repeats = [_repeats(cell, c, int(n), seed) for c, n in enumerate(wanted)]
-        return Pool(np.concatenate([real, *repeats]), none, none)
+        return Pool(np.concatenate([real, *repeats] if plan.real else repeats), none, none)
     if plan.kind == "control":
         return Pool(real, none, none)
     if not plan.real:
@@ -143,7 +148,7 @@ def compose(plan: Plan, cell: Cell, seed: int) -> Pool:
 
 def _drawn(cell: Cell, ratio: float, seed: int) -> np.ndarray:
     available = len(cell.synthetic)
-    wanted = min(available, round(ratio * len(cell.real)))
+    wanted = available if np.isinf(ratio) else min(available, round(ratio * len(cell.real)))
     # A smaller ratio uses the first part of the same permutation: ratios differ in number, not in luck.
     return np.sort(numpy_rng("synthetic", seed, available).permutation(available)[:wanted])
 

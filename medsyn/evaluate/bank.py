@@ -19,11 +19,14 @@ class Bank:
     Args:
         extractor: The frozen network.
         cache: Where features outlive the evaluation.
+        spec: What the user named it by: ``imagenet``, or ``module:factory``.
     """
 
-    def __init__(self, extractor: Extractor, cache: Cache) -> None:
+    def __init__(self, extractor: Extractor, cache: Cache, spec: str = "imagenet") -> None:
         self.extractor, self.cache = extractor, cache
-        self.name = fingerprint(extractor.name, "--extractor")
+        # Code of the user's own may change, or share its display name with other code.
+        own = "" if spec == "imagenet" else f" {fingerprint(spec, '--extractor')}"
+        self.name = f"{extractor.name}{own}"
         self._known: dict[str, np.ndarray] = {}
         self._single: dict[bytes, np.ndarray] = {}
 

@@ -54,6 +54,8 @@ class Cache:
     def put(self, kind: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep arrays under a key."""
         file = self._file(kind, key)
+        # Features are of patients.
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as partial, open(partial, "wb") as out:
             np.savez(out, **arrays)

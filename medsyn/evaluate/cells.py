@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,7 @@ class Setting:
         draws: One a repeat, or one a repeat and fold.
         regenerated: Whether a generator is trained for each of them.
         decides: Whether the verdict is about it.
+        subjects: Where the training subjects of a repeat come from: the stored split, a new draw, or fixed folds.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Setting:
     draws: list[Draw]
     regenerated: bool
     decides: bool = True
+    subjects: Literal["stored", "drawn", "folds"] = "stored"
 
     @property
     def folds(self) -> int:
@@ -100,16 +103,33 @@ def settings(table: pd.DataFrame, classes: list[str], options: EvaluateOptions) 
     """
     units = _Units(table, classes)
     if options.folds:
-        return [_folds(units, options)]
+        return _whole([_folds(units, options)], units)
     if options.rare or options.train_subjects:
-        return [_rare(units, options)]
+        return _whole([_rare(units, options)], units)
     if options.fractions:
         last = max(options.fractions)
-        return [_fraction(units, options, share, decides=share == last) for share in options.fractions]
+        return _whole([_fraction(units, options, f, decides=f == last) for f in options.fractions], units)
     whole = {int(i): str(s) for i, s in table["split"].items()}
     draws = [Draw(r, 0, whole, np.empty(0, np.int64)) for r in range(options.seeds)]
     what = "a generator trained anew for every repeat" if options.regenerate else "one synthetic set"
     return [Setting("all data", f"The stored split, {what}.", draws, options.regenerate)]
+
+
+def _whole(found: list[Setting], units: _Units) -> list[Setting]:
+    """The settings, if every draw has every class in training, val and test."""
+    for setting in found:
+        for draw in setting.draws:
+            splits = pd.Series(draw.split_of)
+            labels = units.table.loc[splits.index, "label"]
+            for split in ("train", "val", "test"):
+                absent = set(units.classes) - set(labels[(splits == split).to_numpy()])
+                if absent:
+                    raise DataError(
+                        f"a draw for '{setting.name}' has no '{min(absent)}' in {split}",
+                        where="dataset",
+                        mend="Ask for more subjects, or ingest more of that class.",
+                    )
+    return found
 
 
 class _Units:
@@ -168,8 +188,9 @@ def _fraction(units: _Units, options: EvaluateOptions, share: float, *, decides:
                 for split in ("train", "val")
             )
             draws.append(units.draw(repeat, train, val, left=True))
-    words = f"{share:.0%} of the subjects in training and val, drawn anew for every repeat; test is whole."
-    return Setting(f"{share:.0%} of the subjects", words, draws, regenerated=True, decides=decides)
+    words = f"{100 * share:g} % of the subjects in training and val, drawn anew for every repeat; test is whole."
+    subjects: Literal["stored", "drawn"] = "stored" if share == 1 else "drawn"
+    return Setting(f"{100 * share:g} % of the subjects", words, draws, True, decides, subjects)
 
 
 def _rare(units: _Units, options: EvaluateOptions) -> Setting:
@@ -195,7 +216,7 @@ def _rare(units: _Units, options: EvaluateOptions) -> Setting:
         draws.append(units.draw(repeat, train, val, left=True))
     told = ", ".join(f"{c} {n}" for c, n in wanted.items())
     words = f"Training subjects drawn anew for every repeat ({told}), val shrunk with them; test is whole."
-    return Setting(f"training of {told}", words, draws, regenerated=True)
+    return Setting(f"training of {told}", words, draws, True, subjects="drawn")
 
 
 def _wanted(have: Mapping[str, int], options: EvaluateOptions) -> dict[str, int]:
@@ -212,8 +233,13 @@ def _wanted(have: Mapping[str, int], options: EvaluateOptions) -> dict[str, int]
         )
     total = sum(others.values())
     counts = {c: options.rare.get(c) or max(FEWEST, int(left * have[c] / total)) for c in have}
-    for c in sorted(others, key=lambda c: counts[c] - left * have[c] / total)[: left - sum(counts[c] for c in others)]:
+    if not others:
+        return counts
+    by_remainder = sorted(others, key=lambda c: counts[c] - left * have[c] / total)
+    for c in by_remainder[: max(0, left - sum(counts[c] for c in others))]:
         counts[c] += 1
+    largest = max(others, key=lambda c: counts[c])
+    counts[largest] -= sum(counts[c] for c in others) - left  # what the smallest classes were raised by
     return counts
 
 
@@ -247,6 +273,7 @@ def _folds(units: _Units, options: EvaluateOptions) -> Setting:
             draws.append(Draw(repeat, fold, split_of, np.empty(0, np.int64)))
     words = (
         f"Cross-validation over {k} folds of subjects: each fold is tested once in every repeat, by networks and "
-        "generators that never saw it; one more fold is val."
+        "generators that never saw it; one more fold is val. Arms are chosen by the mean over the folds' val, so that "
+        "the choice has seen every subject: with few subjects this favours whichever side has more arms."
     )
-    return Setting(f"{k} folds", words, draws, regenerated=True)
+    return Setting(f"{k} folds", words, draws, True, subjects="folds")

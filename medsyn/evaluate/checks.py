@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,21 +20,24 @@ PAIRS = 12
 
 
 @dataclass(frozen=True)
-class Subject:
+class Examined:
     """What is examined: one synthetic set, and the real images around it.
 
     Attributes:
         cell: The images that arms of the first repeat are trained and tested on.
         origin: split -> images of the dataset that the generator learnt from; None where it is not at hand.
+        regenerated: Whether the generator was trained in this evaluation, on this draw.
     """
 
     cell: Cell
     origin: dict[str, Images] | None
+    regenerated: bool
 
     @classmethod
-    def of(cls, inputs: Inputs, cell: Cell, *, regenerated: bool) -> Subject:
+    def of(cls, inputs: Inputs, cell: Cell, *, regenerated: bool) -> Examined:
+        """What the first draw holds."""
         own = {name: getattr(cell, name) for name in ("train", "tune", "val", "test")}
-        return cls(cell, own if regenerated else inputs.origin)
+        return cls(cell, own if regenerated else inputs.origin, regenerated)
 
     @property
     def held_out(self) -> Images:
@@ -46,18 +50,18 @@ class Checks:
 
     Args:
         inputs: Of the evaluation.
-        subject: What is examined.
+        examined: The synthetic set and the real images around it.
         bank: Features.
         seed: Of the draws.
     """
 
-    def __init__(self, inputs: Inputs, subject: Subject, bank: Bank, seed: int) -> None:
-        self.inputs, self.subject, self.bank, self.seed = inputs, subject, bank, seed
+    def __init__(self, inputs: Inputs, examined: Examined, bank: Bank, seed: int) -> None:
+        self.inputs, self.examined, self.bank, self.seed = inputs, examined, bank, seed
         self.classes = inputs.classes
 
     def fidelity(self) -> results.Fidelity:
         """Synthetic and real training images, and the reference generators, against held-out real images."""
-        cell, held_out = self.subject.cell, self.subject.held_out
+        cell, held_out = self.examined.cell, self.examined.held_out
         sets = {
             fidelity.SYNTHETIC: self.bank.sample(cell.synthetic),
             fidelity.FLOOR: self.bank.sample(cell.real),
@@ -77,7 +81,7 @@ class Checks:
 
     def collapse(self) -> results.Collapse:
         """Diversity of every class against the real images."""
-        cell = self.subject.cell
+        cell = self.examined.cell
         return collapse.test(self.bank.sample(cell.real), self.bank.sample(cell.synthetic), self.classes, self.seed)
 
     def copies(self) -> tuple[results.Copying, list[NearestPair]]:
@@ -88,10 +92,12 @@ class Checks:
         data. test may come from elsewhere (another hospital, another year) and would make every honest image look too
         near; it is added only where the others are too few.
         """
-        origin, synthetic = self.subject.origin, self.subject.cell.synthetic
+        origin, synthetic = self.examined.origin, self.examined.cell.synthetic
         if origin is None:
             return copying.untested("the dataset that its generator learnt from is not in this workspace"), []
         unseen = join(origin["tune"], origin["val"])
+        if self.examined.regenerated:
+            unseen = join(unseen, self.examined.cell.more)
         if np.bincount(unseen.labels, minlength=len(self.classes)).min() < FEW_REFERENCES:
             unseen = join(unseen, origin["test"])
         train = origin["train"]
@@ -109,34 +115,47 @@ class Checks:
         ]
         return result, pairs
 
-    def leakage(self) -> results.Leakage:
-        """Between the splits of the dataset, and from its test split into the synthetic set."""
-        cell = self.subject.cell
-        held_out = {"val": self.bank.sample(cell.val), "test": self.bank.sample(cell.test)}
-        found = leakage.test(self.bank.sample(cell.real), held_out, self.seed)
-        if self.inputs.generator_subjects is None and self.subject.origin is self.inputs.origin:
-            seen, sentence = copying.knows(
-                self.bank.sample(cell.synthetic),
-                self.bank.sample(cell.test),
-                self.bank.sample(cell.val),
-                self.classes,
-                self.seed,
-            )
-            found = found.model_copy(update={"checks": [*found.checks, sentence]})
+    def leakage(self, cells: Sequence[Cell]) -> results.Leakage:
+        """Between the splits of the dataset, and from its test split into the synthetic set.
+
+        Args:
+            cells: With cross-validation every fold of the first repeat; else the one that is examined, in whose place
+                the whole development part of the dataset stands: another draw may hold what this one leaves out.
+        """
+        if len(cells) == 1:
+            parts = [(join(cells[0].real, cells[0].more), {"val": self.inputs.split("val"), "test": cells[0].test})]
+        else:
+            parts = [(cell.real, {"val": cell.val, "test": cell.test}) for cell in cells]
+        if self.inputs.external is not None:
+            parts[0][1][f"external ({self.inputs.external.dataset.path.name})"] = self.inputs.external.images
+        tested = [
+            leakage.test(self.bank.sample(real), {n: self.bank.sample(i) for n, i in held_out.items()}, self.seed)
+            for real, held_out in parts
+        ]
+        found = max(tested, key=lambda one: one.near_duplicates)
+        if self.inputs.given is not None and self.inputs.generator_subjects is None:
+            seen, sentence = self.knows()
+            found = found.model_copy(update={"checks": [*found.checks, sentence], "learnt_from_test": seen})
             if seen:
                 found = found.model_copy(update={"found": True, "sentence": f"{found.sentence} {sentence}"})
         return found
 
+    def knows(self) -> tuple[bool, str]:
+        """Whether the generator seems to have learnt from test subjects, for sets that come without a record."""
+        cell = self.examined.cell
+        sets = (self.bank.sample(images) for images in (cell.synthetic, cell.test, cell.val))
+        return copying.knows(*sets, self.classes, self.seed)
+
     def labels(self) -> results.Labels:
         """Whether the synthetic labels mean what the real ones do."""
-        cell = self.subject.cell
+        cell = self.examined.cell
         return labels.test(
             self.bank.sample(cell.real), self.bank.sample(cell.val), self.bank.sample(cell.synthetic), self.seed
         )
 
     def shortcut(self, control: float, draws: int) -> results.Shortcut:
-        """Whether brightness and size alone tell the label, beside the AUROC of the chosen control."""
-        cell = self.subject.cell
+        """Whether brightness and size alone tell the label, beside the AUROC of the control on the same images."""
+        cell = self.examined.cell
         size = self.inputs.table[["source_height", "source_width"]]
         real, test = cell.real, cell.test
         return shortcuts.test(
@@ -149,7 +168,7 @@ class Checks:
 
     def galleries(self, closest: list[NearestPair]) -> Galleries:
         """Pictures for the report of the workspace."""
-        cell, held_out = self.subject.cell, self.subject.held_out
+        cell, held_out = self.examined.cell, self.examined.held_out
         return Galleries(
             synthetic=samples(cell.synthetic.pixels, cell.synthetic.labels, self.classes),
             real=samples(held_out.pixels, held_out.labels, self.classes),
@@ -158,10 +177,11 @@ class Checks:
 
     def warnings(self, ratios: list[float], look: int, *, folds: bool) -> list[str]:
         """Sentences about what weakens the evaluation: lineage, repeated looks, small sets."""
-        found, cell = [], self.subject.cell
+        found, cell = [], self.examined.cell
         given = self.inputs.given
         if given is not None and given.foreign:
             found.append("The synthetic set comes from another tool: whom its generator learnt from is not known.")
+            found += given.card.get("notes", [])
         elif given is not None and self.inputs.generator_subjects is None:
             found.append(
                 "The generator's record of training subjects was not found: whether it has seen the validation or "

@@ -16,7 +16,8 @@ class NearestPair:
         synthetic: uint8 ``[C, H, W]``.
         train: uint8 ``[C, H, W]``; a real patient's image.
         label: Class of the synthetic image.
-        distance: Root mean square difference of the aligned, normalised images; 0 for a copy, 1.4 for unrelated ones.
+        distance: To it, over the distance to the nearest images of other subjects (see `singles`); below
+            `Copying.limit` for a copy, about 2 for another patient.
     """
 
     synthetic: np.ndarray

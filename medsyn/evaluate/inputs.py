@@ -108,7 +108,7 @@ def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) 
     if opened is not None:
         _check_compatible(dataset, opened)
     _check_real(dataset)
-    table = _table(options, dataset)
+    table = _table(options, dataset, progress)
     _check_splits(dataset, table, options)
     numbers = table.index.to_numpy(np.int64)
     given = None
@@ -120,6 +120,7 @@ def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) 
         given = _foreign(path, options, dataset)
     if given is not None:
         _check_content(dataset, path or Path(given.name), given.images)
+    external = _external(options, workspace, dataset)
     inputs = Inputs(
         dataset=dataset,
         preset=load_preset(dataset.modality),
@@ -127,10 +128,10 @@ def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) 
         images=_read(dataset, numbers, dataset.classes),
         given=given,
         origin=None,
-        external=_external(options, workspace, dataset),
-        generator_subjects=_generator_subjects(workspace, dataset, table, given),
+        external=external,
+        generator_subjects=_generator_subjects(workspace, dataset, table, given, external),
     )
-    return replace(inputs, origin=_origin(workspace, inputs))
+    return replace(inputs, origin=_origin(workspace, inputs, own_split=options.split is not None))
 
 
 def _synthetic_path(options: EvaluateOptions, workspace: Workspace) -> Path | None:
@@ -167,11 +168,11 @@ def _dataset_path(
     )
 
 
-def _table(options: EvaluateOptions, dataset: Dataset) -> pd.DataFrame:
+def _table(options: EvaluateOptions, dataset: Dataset, progress: Progress) -> pd.DataFrame:
     table = dataset.table[dataset.table["label"].notna()]
     if not options.split:
         return table
-    named = own_split.read(options.split, dataset)
+    named = own_split.read(options.split, dataset, progress)
     table = table[table.index.isin(list(named))].copy()
     table["split"] = [named[int(i)] for i in table.index]
     if "tune" not in set(table["split"]):
@@ -199,17 +200,19 @@ def _foreign(path: Path, options: EvaluateOptions, dataset: Dataset) -> Given:
     return Given(path.name, card, made, foreign=True)
 
 
-def _origin(workspace: Workspace, inputs: Inputs) -> dict[str, Images] | None:
+def _origin(workspace: Workspace, inputs: Inputs, *, own_split: bool) -> dict[str, Images] | None:
     if inputs.given is None:
         return None
     digest = inputs.given.card.get("dataset_digest")
-    if inputs.given.foreign or digest == inputs.dataset.digest:
+    here = digest == inputs.dataset.digest
+    if inputs.given.foreign or (here and not own_split):
         # Of a foreign set nobody knows whom it learnt from: this dataset is where copies would be looked for.
         return {name: inputs.split(name) for name in SPLITS}
-    path = by_digest(workspace, digest) if digest else None
-    if path is None:
+    path = by_digest(workspace, digest) if digest and not here else None
+    if path is None and not here:
         return None
-    origin = Dataset.open(path)
+    # A generator trained here learnt from the stored split, whatever the user's own one leaves out.
+    origin = Dataset.open(path) if path is not None else inputs.dataset
     if sorted(origin.classes) != sorted(inputs.classes) or origin.image_shape != inputs.dataset.image_shape:
         return None
     return {name: _read(origin, origin.rows(name), inputs.classes) for name in SPLITS}
@@ -219,6 +222,7 @@ def _external(options: EvaluateOptions, workspace: Workspace, dataset: Dataset) 
     if not options.external:
         return None
     other = Dataset.open(workspace.find(DATASET, options.external))
+    _check_real(other)
     if sorted(other.classes) != sorted(dataset.classes) or other.image_shape != dataset.image_shape:
         raise DataError(
             f"has classes {', '.join(other.classes)} and images {list(other.image_shape)}, but {dataset.path.name} has "
@@ -299,7 +303,7 @@ def _check_content(dataset: Dataset, path: Path, synthetic: Images) -> None:
 
 
 def _generator_subjects(
-    workspace: Workspace, dataset: Dataset, table: pd.DataFrame, given: Given | None
+    workspace: Workspace, dataset: Dataset, table: pd.DataFrame, given: Given | None, external: External | None
 ) -> frozenset[str] | None:
     record = _subjects_record(workspace, given)
     if record is None:
@@ -311,6 +315,15 @@ def _generator_subjects(
     held_out = (
         in_force if len(table) and not table["split"].equals(dataset.table.loc[table.index, "split"]) else held_out
     )
+    if external is not None:
+        other = external.dataset.table[["subject", "unit"]]
+        known = other["subject"].isin(learnt) | other["unit"].isin(learnt)
+        if known.any():
+            raise DataError(
+                f"the generator learnt from {other.loc[known, 'subject'].nunique()} subjects of this external test set",
+                where=external.dataset.path,
+                mend="Test on patients that the generator has not met.",
+            )
     meets = held_out[held_out["subject"].isin(learnt) | held_out["unit"].isin(learnt)]
     if len(meets):
         raise DataError(

@@ -73,8 +73,8 @@ def random(control: Estimate) -> str | None:
         return None
     return (
         f"The real-only control is not better than chance (AUROC {control.value:.2f}, 95 % interval {control.low:.2f} "
-        f"to {control.high:.2f}): the labels of this dataset may be random, or not visible in its images. No "
-        "comparison of arms means anything here."
+        f"to {control.high:.2f}): the labels of this dataset may be random, not visible in its images, or too few to "
+        "learn from."
     )
 
 

@@ -13,26 +13,30 @@ from filelock import FileLock
 from medsyn.evaluate.results import Look
 from medsyn.workspace import Workspace
 
-
-def digest(image_keys: Sequence[str]) -> str:
-    """What identifies a test split: its images, whatever is added to the other splits."""
-    return hashlib.sha256("\n".join(sorted(image_keys)).encode()).hexdigest()
+SKETCH = 64
+"""Image keys that stand for a test set: the smallest hashes, so that sets that share images share some of them."""
 
 
-def record(workspace: Workspace, test_digest: str, synthetic: str, evaluation: str) -> list[Look]:
-    """Add this look, before anything is predicted on test, and return all looks at the same images, oldest first.
+def sketch(image_keys: Sequence[str]) -> list[str]:
+    """What a test set is recognised by, also as a part of a larger one (bottom-k sketch, Cohen and Kaplan 2007)."""
+    return sorted(hashlib.sha256(key.encode()).hexdigest()[:16] for key in image_keys)[:SKETCH]
 
-    A look counts from here on, also when the evaluation is broken off.
+
+def record(workspace: Workspace, image_keys: Sequence[str], synthetic: str, evaluation: str) -> list[Look]:
+    """Add this look, before anything is predicted on test, and return all looks at test images of it, oldest first.
+
+    A look counts from here on, also when the evaluation is broken off. Looks count together where their test sets
+    share images: as other folds, as another split, after images were added.
 
     Args:
         workspace: Where ``looks.jsonl`` lies.
-        test_digest: Of the test split.
+        image_keys: Of all test images.
         synthetic: Name of the synthetic set.
         evaluation: What the evaluation will be called.
     """
-    file = workspace.path / "looks.jsonl"
+    file, mine = workspace.path / "looks.jsonl", sketch(image_keys)
     with FileLock(file.with_name(".looks.lock")):
-        earlier = _read(file, test_digest)
+        earlier = _read(file, set(mine))
         look = Look(
             number=len(earlier) + 1,
             when=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -40,19 +44,19 @@ def record(workspace: Workspace, test_digest: str, synthetic: str, evaluation: s
             synthetic=synthetic,
         )
         with open(file, "a", encoding="utf-8") as out:
-            out.write(json.dumps({"test_digest": test_digest, **look.model_dump()}) + "\n")
+            out.write(json.dumps({"sketch": mine, **look.model_dump()}) + "\n")
     return [*earlier, look]
 
 
-def _read(file: Path, test_digest: str) -> list[Look]:
+def _read(file: Path, mine: set[str]) -> list[Look]:
     if not file.exists():
         return []
-    looks = []
+    found: list[Look] = []
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
             continue  # a line cut short by a power failure
-        if entry.pop("test_digest", None) == test_digest:
-            looks.append(Look(**entry))
-    return looks
+        if mine & set(entry.pop("sketch", [])):
+            found.append(Look(**entry | {"number": len(found) + 1}))
+    return found

@@ -55,8 +55,7 @@ def reference_samples(
         GAUSSIAN: (*class_gaussian(pixels, labels, counts, seed), nobody),
     }
     return {
-        name: Sample(images, extract(images), of_class, subjects)
-        for name, (images, of_class, subjects) in made.items()
+        name: Sample(images, extract(images), of_class, subjects) for name, (images, of_class, subjects) in made.items()
     }
 
 

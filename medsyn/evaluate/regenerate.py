@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
-from medsyn import stages
-from medsyn.config import AugmentOptions, EvaluateOptions, TrainOptions
+import medsyn
+from medsyn import stages, tracking
+from medsyn.config import AugmentOptions, EvaluateOptions, TrainOptions, load_preset
 from medsyn.data import Dataset
 from medsyn.data.resplit import resplit
 from medsyn.errors import DataError
@@ -18,6 +21,8 @@ from medsyn.evaluate.cells import Draw
 from medsyn.evaluate.images import Images
 from medsyn.synthetic import SyntheticSet
 from medsyn.workspace import Workspace
+
+LARGEST_RATIO = 5.0
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,15 @@ class Regenerator:
         """
         learnt = {i: s for i, s in draw.split_of.items() if s in ("train", "tune")}
         seed = self.options.seed * 1000 + draw.repeat
-        n = max(2 * len(self.dataset.classes), round(max(self.options.ratios) * len(learnt)))
+        # As many as the largest usual ratio asks for, so that one more ratio does not need another generator.
+        n = max(2 * len(self.dataset.classes), round(max(LARGEST_RATIO, *self.options.ratios) * len(learnt)))
         key = digest(
             VERSION,
             self.dataset.digest,
             sorted(learnt.items()),
-            [n, seed, self.options.generator_budget, self.options.balance, draw.fold],
+            [n, seed, self.options.generator_budget, self.options.balance, draw.fold, self.options.device],
+            [medsyn.__version__, torch.__version__],
+            load_preset(self.dataset.modality).model_dump(),
         )
         kept = self.cache.get("synthetic", key)
         if kept is None:
@@ -71,22 +79,25 @@ class Regenerator:
         path = resplit(self.dataset, learnt, self.workspace.create(), name)
         shared = {"seed": seed, "device": options.device, "threads": options.threads}
         try:
-            trained = stages.run(
-                "train-gan",
-                TrainOptions(dataset=path.name, budget=options.generator_budget, **shared),
-                self.workspace,
-            )
-            made = stages.run(
-                "augment",
-                AugmentOptions(n=n, generator=trained.name, balance=options.balance, formats=["npz"], **shared),
-                self.workspace,
-            )
+            with tracking.off():
+                return self._trained(path.name, n, shared)
         except DataError as error:
             raise DataError(
                 f"a generator could not be trained on the drawn subjects: {error.what}",
                 where=self.dataset.path,
                 mend=error.mend or "Ask for more subjects.",
             ) from error
+
+    def _trained(self, dataset: str, n: int, shared: dict[str, Any]) -> dict[str, np.ndarray]:
+        options = self.options
+        trained = stages.run(
+            "train-gan", TrainOptions(dataset=dataset, budget=options.generator_budget, **shared), self.workspace
+        )
+        made = stages.run(
+            "augment",
+            AugmentOptions(n=n, generator=trained.name, balance=options.balance, formats=["npz"], **shared),
+            self.workspace,
+        )
         opened = SyntheticSet.open(made.path)
         return {
             "pixels": (opened.images() * 255).round().astype(np.uint8),

@@ -253,6 +253,7 @@ class Leakage(_Table):
     near_duplicates: int  # val and test images that all but equal a training image of another subject
     examined: int
     checks: list[str]  # each a sentence: what was compared, what was found
+    learnt_from_test: bool = False  # the generator of a set without record seems to have
     found: bool
     sentence: str
 

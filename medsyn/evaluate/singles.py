@@ -12,7 +12,8 @@ from medsyn.evaluate.neighbours import Nearest, nearest
 HIGHEST = 0.9
 LOWEST = 0.7
 """The limit of the ratio stays between these. On chest films copies (mirrored, gamma 0.8, shifted by 2 px) stay below
-0.65 at 28 and at 64 px; so do those with noise of 0.05 at 64 px, but at 28 px one in seven lies above 1."""
+0.65 at 28 and at 64 px, and those with noise of 0.05 at 64 px; at 28 px a quarter of the noisy ones lies above 0.9. Of
+other patients' images 3 of 46,000 lay below 1, none below 0.9."""
 
 DEVIATIONS = 5.0
 FLOOR = 0.02

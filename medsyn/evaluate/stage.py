@@ -17,6 +17,7 @@ import medsyn
 from medsyn import compute, tracking
 from medsyn.config import EvaluateOptions
 from medsyn.data import Dataset
+from medsyn.errors import UsageError
 from medsyn.evaluate import cells, checks, classifiers, labels, looks, results, subgroups, utility, verdict
 from medsyn.evaluate.bank import Bank
 from medsyn.evaluate.cache import Cache
@@ -25,8 +26,9 @@ from medsyn.evaluate.inputs import Inputs, resolve
 from medsyn.evaluate.places import Places
 from medsyn.evaluate.regenerate import Regenerator
 from medsyn.evaluate.results import DatasetFacts, Report, SyntheticFacts
+from medsyn.evaluate.scoring import Scores
 from medsyn.evaluate.training import Engine
-from medsyn.metrics.features import extractor
+from medsyn.metrics.features import Extractor, extractor
 from medsyn.progress import SILENT, Progress
 from medsyn.workspace import EVALUATION, Build, Workspace
 
@@ -67,11 +69,15 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
         UsageError: A classifier or extractor that cannot be imported.
     """
     clock = Clock()
-    for name in options.classifiers:
-        classifiers.get(name)
-    inputs = resolve(options, workspace, progress)
-    settings = cells.settings(inputs.table, inputs.classes, options)
     device = compute.device(options.device, options.threads)
+    extract = extractor(options.extractor, device)
+    inputs = resolve(options, workspace, progress)
+    _preflight(options, inputs, extract)
+    if options.prevalence is not None and len(inputs.classes) != 2:
+        raise UsageError(
+            f"of {len(inputs.classes)} classes", where="--prevalence", mend="It is that of the second of two classes."
+        )
+    settings = cells.settings(inputs.table, inputs.classes, options)
     modality, name = inputs.dataset.modality, str(inputs.dataset.meta["name"])
     synthetic = inputs.given.name if inputs.given is not None else "trained here"
     card = inputs.given.card if inputs.given is not None else {}
@@ -83,36 +89,16 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
     ):
         told = _settings(options, inputs, synthetic)
         tracked.params(told)
-        test = inputs.table.index if options.folds else inputs.table.index[inputs.table["split"] == "test"]
-        keys = inputs.table.loc[test, "image_key"].tolist()
-        seen = looks.record(workspace, looks.digest(keys), synthetic, _next_name(workspace, name))
+        seen = looks.record(workspace, _tested(options, inputs), synthetic, _next_name(workspace, name))
         cache = Cache(workspace)
-        bank = Bank(extractor(options.extractor, device), cache)
+        bank = Bank(extract, cache, options.extractor)
         regenerator = Regenerator(inputs.dataset, options, scratch, cache)
         places = Places(inputs, settings, regenerator, progress.say)
-        engine = Engine(
-            options,
-            inputs.preset,
-            places,
-            inputs.external.images if inputs.external else None,
-            bank,
-            cache,
-            device,
-            scratch,
-        )
-        comparison = utility.Utility(options, engine, inputs.classes, progress)
-        if any(s.regenerated for s in settings):
-            with clock("generators"):
-                for setting in settings:
-                    for draw in setting.draws:
-                        places((setting.name, draw.repeat, draw.fold))
-        with clock("classifiers"):
-            for setting in settings:
-                for classifier in options.classifiers:
-                    progress.say(f"{setting.name}: training {classifier}")
-                    comparison.choose(setting, classifier)
+        external = inputs.external.images if inputs.external else None
+        with Engine(options, inputs.preset, places, external, bank, cache, device, scratch) as engine:
+            comparison = _train(options, inputs, settings, engine, progress, clock)
         deciding = next(g for g in comparison.groups if g.setting.decides and g.classifier == options.primary)
-        subject = checks.Subject.of(
+        subject = checks.Examined.of(
             inputs, places((deciding.setting.name, 0, 0)), regenerated=deciding.setting.regenerated
         )
         examined = checks.Checks(inputs, subject, bank, options.seed)
@@ -132,6 +118,29 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
         return EvaluateResult(path, report, path / "report.html", modality, tracked.id)
 
 
+def _preflight(options: EvaluateOptions, inputs: Inputs, extract: Extractor) -> None:
+    """Try what the user brought on a few images, before anything takes hours or counts as a look."""
+    first = [int(np.flatnonzero(inputs.images.labels == c)[0]) for c in range(len(inputs.classes))]
+    pixels = inputs.images.pixels[first]
+    if options.extractor != "imagenet":
+        extract(pixels)
+    for name in options.classifiers:
+        classifier = classifiers.get(name)
+        if name not in classifiers.BUILT_IN:
+            labels_of = inputs.images.labels[first]
+            task = classifiers.Task(
+                pixels, labels_of, len(first), pixels, labels_of, {"test": pixels}, steps=1, batch=len(first)
+            )
+            classifier.fit_predict(task)
+
+
+def _tested(options: EvaluateOptions, inputs: Inputs) -> list[str]:
+    """Keys of the images that this evaluation may be looked up by."""
+    table = inputs.table if options.folds else inputs.table[inputs.table["split"] == "test"]
+    keys = table["image_key"].tolist()
+    return keys + (inputs.external.dataset.table["image_key"].tolist() if inputs.external else [])
+
+
 class Clock:
     """Where the time goes."""
 
@@ -147,6 +156,30 @@ class Clock:
 
     def total(self) -> float:
         return round(time.monotonic() - self._started, 1)
+
+
+def _train(
+    options: EvaluateOptions,
+    inputs: Inputs,
+    settings: Sequence[cells.Setting],
+    engine: Engine,
+    progress: Progress,
+    clock: Clock,
+) -> utility.Utility:
+    """Generators first where settings ask for them, then all arms of all settings and classifiers."""
+    comparison = utility.Utility(options, engine, inputs.classes, progress)
+    draws = [(s.name, d.repeat, d.fold) for s in settings if s.regenerated for d in s.draws]
+    if draws:
+        with clock("generators"), progress.task("generators", len(draws)) as task:
+            for done, where in enumerate(draws, 1):
+                engine.cells(where)
+                task.update(done, where[0])
+    with clock("classifiers"):
+        for setting in settings:
+            for classifier in options.classifiers:
+                progress.say(f"{setting.name}: training {classifier}")
+                comparison.choose(setting, classifier)
+    return comparison
 
 
 def _report(
@@ -167,8 +200,9 @@ def _report(
     with clock("copying"):
         copies, closest = examined.copies()
     with clock("other checks"):
-        collapse, leakage, meaning = examined.collapse(), examined.leakage(), examined.labels()
-        shortcut = examined.shortcut(ranking.value, options.bootstrap)
+        first = [comparison.engine.cells((deciding.setting.name, 0, fold)) for fold in range(deciding.setting.folds)]
+        collapse, leakage, meaning = examined.collapse(), examined.leakage(first), examined.labels()
+        shortcut = examined.shortcut(comparison.control_in_first_cell(deciding), options.bootstrap)
     found = [
         *([copies.sentence] if copies.found or not copies.tested else []),
         *(part.sentence for part in (collapse, leakage, meaning, shortcut, fidelity) if part.found),
@@ -194,6 +228,7 @@ def _report(
         estimand=_estimand(deciding.setting, options),
         measure=options.measure,
         quick=options.quick,
+        void=_void(leakage, [comparison.test_scores(deciding, plan) for plan in deciding.pair]),
         warnings=found + warnings,
     )
     report = Report(
@@ -227,18 +262,33 @@ def _report(
     return report, examined.galleries(closest)
 
 
+def _void(leakage: results.Leakage, pair: Sequence[Scores]) -> str:
+    """Why no interval could mean anything here; empty where it can."""
+    if leakage.learnt_from_test:
+        return "The generator seems to have learnt from test subjects, so that no result on them counts."
+    lows = [scores.estimates()["auroc"].low for scores in pair]
+    if all(low is not None and low <= 0.5 for low in lows):
+        return "Neither arm ranks better than chance: there is nothing to compare."
+    return ""
+
+
 def _estimand(setting: cells.Setting, options: EvaluateOptions) -> str:
-    drawn = bool(options.rare or options.train_subjects or options.fractions) and setting.name != "100% of the subjects"
     if not setting.regenerated:
         return (
             f"Training classifiers on this one dataset and this one synthetic set, {options.seeds} times, each with "
             "other synthetic images, initial weights and order, and testing them on subjects like these. Another "
             "generator trained on the same subjects could come out differently: --regenerate measures that."
         )
-    first = "Drawing training and val subjects, training" if drawn else "Training"
+    who = {
+        "drawn": "drawing the training and val subjects from this one dataset, training a generator on them",
+        "stored": "training a generator on these same training subjects",
+        "folds": "training a generator in each of these same folds",
+    }[setting.subjects]
     return (
-        f"The whole procedure, {options.seeds} times: {first[0].lower()}{first[1:]} a generator, generating, and "
-        "training classifiers, tested on subjects like these."
+        f"The procedure, {options.seeds} times: {who}, generating, and training classifiers, tested on subjects like "
+        "these."
+        + " Draws from one dataset overlap, so that the interval understates what another dataset would change."
+        * (setting.subjects == "drawn")
     )
 
 

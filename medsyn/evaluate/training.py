@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +61,7 @@ class Order:
 
 @dataclass
 class Engine:
-    """Trains jobs and hands out their predictions.
+    """Trains jobs and hands out their predictions; a context, which holds the worker processes.
 
     Attributes:
         options: Steps, batch, seed.
@@ -82,7 +85,16 @@ class Engine:
     folder: Path
     trained: int = 0
     _keys: dict[Job, str] = field(default_factory=dict)
+    _open: ExitStack = field(default_factory=ExitStack)
+    _pool: Executor | None = None
     _digests: dict[Where, dict[str, str]] = field(default_factory=dict)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+        self._pool = None
 
     def fit(self, jobs: Sequence[Job], told: Callable[[int, str], None]) -> None:
         """Train what the cache does not hold.
@@ -195,12 +207,13 @@ class Engine:
 
     def _side_by_side(self, orders: list[Order]) -> Iterator[dict[str, np.ndarray]]:
         """Results in order; on CPU one process a core with one thread each, which small networks use best."""
-        workers = min(torch.get_num_threads(), len(orders))
-        if self.device.type != "cpu" or workers < 2:
+        workers = torch.get_num_threads()
+        if self.device.type != "cpu" or min(workers, len(orders)) < 2:
             yield from map(_work, orders)
             return
-        with compute.executor(workers) as pool:
-            yield from compute.map_ordered(pool, _work, orders, ahead=2 * workers)
+        if self._pool is None:  # kept: a worker takes seconds to start
+            self._pool = self._open.enter_context(compute.executor(workers))
+        yield from compute.map_ordered(self._pool, _work, orders, ahead=2 * workers)
 
     def _probe(self, job: Job) -> dict[str, np.ndarray]:
         images = self._images(job.where)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
 
 from medsyn.config import EvaluateOptions
 from medsyn.evaluate import arms, results, scores, scoring, statistics, verdict
@@ -125,9 +126,8 @@ class Utility:
             fit([job for plan in (*controls, *synthetic) for job in group.jobs(plan, first)])
             group.synthetic = self._best(group, synthetic)
             repeated = arms.duplicated(group.synthetic)
-            if repeated is not None:
-                fit(group.jobs(repeated, first))
-                controls.append(repeated)
+            fit(group.jobs(repeated, first))
+            controls.append(repeated)
             group.control = self._best(group, controls)
             group.plans = [*controls, *synthetic]
             group.opened = list(group.plans) if options.test_arms == "all" else [group.control, group.synthetic]
@@ -153,8 +153,7 @@ class Utility:
         return group.setting.decides and group.classifier == self.options.primary
 
     def _best(self, group: Group, plans: Sequence[arms.Plan]) -> arms.Plan:
-        # Of equal ones the first, which is the simpler.
-        return max(plans, key=lambda plan: round(float(np.mean(self._val_auroc(group, plan))), 12))
+        return plans[verdict.best([self._val_auroc(group, plan) for plan in plans])]
 
     def _val_auroc(self, group: Group, plan: arms.Plan) -> np.ndarray:
         """Of the screened repeats ``[R]``: mean over folds."""
@@ -272,6 +271,12 @@ class Utility:
             raise ValueError(f"'{plan.name}' was not opened on test")
         return found
 
+    def control_in_first_cell(self, group: Group) -> float:
+        """AUROC of the chosen control on the test images of the first cell alone, mean over repeats."""
+        labels = self.engine.cells((group.setting.name, 0, 0)).test.labels
+        jobs = [group.jobs(group.pair[1], [repeat])[0] for repeat in group.repeats]
+        return float(np.mean([scores.auroc(self.engine.test(job)["test"], labels)[0] for job in jobs]))
+
     # ---- tables of the report
 
     def arm(self, group: Group, plan: arms.Plan) -> results.Arm:
@@ -322,11 +327,8 @@ class Utility:
     def contrasts(self, deciding: Group) -> list[results.Contrast]:
         """All paired differences, the primary one first, Holm's p values over all others."""
         judged = [self.judged(g, plan) for g in self.groups for plan in g.plans if plan.kind != "more real"]
-        found = verdict.contrasts(judged, deciding.setting.name, deciding.classifier, self.options.measure)
-        found += [contrast for group in self.groups for contrast in self._elsewhere(group)]
-        secondary = [c for c in found if not c.primary]
-        adjusted = iter(statistics.holm([c.effect.p_value if c.effect.p_value is not None else 1.0 for c in secondary]))
-        return [c if c.primary else c.model_copy(update={"p_holm": next(adjusted)}) for c in found]
+        elsewhere = [contrast for group in self.groups for contrast in self._elsewhere(group)]
+        return verdict.contrasts(judged, deciding.setting.name, deciding.classifier, self.options.measure, elsewhere)
 
     def _elsewhere(self, group: Group) -> list[results.Contrast]:
         """The chosen arms on the external test set."""
@@ -378,7 +380,7 @@ class Utility:
         reached, *values = (
             float(self.test_scores(group, plan).per_seed["auroc"].mean()) for plan in (arm, control, *scale)
         )
-        return worth([0, *(plan.more for plan in scale)], np.maximum.accumulate(values).tolist(), reached)
+        return worth([0, *(plan.more for plan in scale)], values, reached)
 
     def predictions(self) -> pd.DataFrame:
         """Every prediction that was read: val of all arms, test of the opened ones."""
@@ -419,25 +421,30 @@ def worth(numbers: Sequence[int], values: Sequence[float], reached: float) -> re
 
     Args:
         numbers: Patients added, ascending, the first 0.
-        values: AUROC on test with them, not falling.
+        values: AUROC on test with them, as measured.
         reached: AUROC of the synthetic arm.
     """
     told = ", ".join(f"{value:.3f} with {n} more" for n, value in zip(numbers[1:], values[1:], strict=True))
-    scale = f"AUROC on test was {values[0]:.3f} without, {told}, and {reached:.3f} with the synthetic cases"
-    if values[-1] <= values[0]:
+    scale = (
+        f"AUROC on test was {values[0]:.3f} without, {told}, and {reached:.3f} with the synthetic cases (means over "
+        "the repeats, read off without an interval)"
+    )
+    # More patients cannot make matters worse but by chance.
+    rising = isotonic_regression(values).x
+    if rising[-1] <= rising[0]:
         return results.Worth(patients=None, sentence=f"More real patients did not help either: {scale}.")
-    if reached <= values[0]:
+    if reached <= rising[0]:
         return results.Worth(patients=0, sentence=f"The synthetic cases were worth no additional patient: {scale}.")
-    if reached > values[-1]:
+    if reached > rising[-1]:
         return results.Worth(
             patients=None, sentence=f"The synthetic cases were worth more than {numbers[-1]} more patients: {scale}."
         )
-    upper = next(i for i, value in enumerate(values) if value >= reached)
-    low, high = values[upper - 1], values[upper]
+    upper = next(i for i, value in enumerate(rising) if value >= reached)
+    low, high = rising[upper - 1], rising[upper]
     share = (reached - low) / (high - low)
-    patients = numbers[upper - 1] + share * (numbers[upper] - numbers[upper - 1])
+    patients = float(numbers[upper - 1] + share * (numbers[upper] - numbers[upper - 1]))
     return results.Worth(
-        patients=float(patients),
+        patients=patients,
         sentence=f"The synthetic cases were worth about {patients:.0f} more real patients: {scale}.",
     )
 

@@ -39,12 +39,13 @@ NAMES = {
 NOUNS = {"xray": "films", "mri": "slices", "ct": "slices"}
 
 RULE = (
-    "On val, the real-only control and the synthetic arm with the highest AUROC (mean over the seeds that choose) are chosen. On test, "
-    "the difference of their {measure} (synthetic minus control{sign}) is taken with its 95 % interval over seeds and "
-    "test subjects. Interval wholly {better} 0: helps. Wholly {worse} 0: hurts. Otherwise, wholly between "
+    "On val, the real-only control and the synthetic arm with the highest AUROC (mean over the seeds that choose) are "
+    "chosen. On test, the difference of their {measure} (synthetic minus control{sign}) is taken with its 95 % interval "
+    "over seeds and test subjects. Interval wholly {better} 0: helps. Wholly {worse} 0: hurts. Otherwise, wholly between "
     "−{margin:g} and +{margin:g}: equivalent. Otherwise, or with fewer than {seeds} seeds, or with fewer than {few} "
-    "subjects of a class in test: no evidence. Only setting '{setting}' with classifier '{classifier}' counts; "
-    "all other numbers are there to be read, not to decide."
+    "subjects of a class in test, or where neither arm ranks better than chance or the generator seems to have learnt "
+    "from test subjects: no evidence. Only setting '{setting}' with classifier '{classifier}' counts; all other numbers "
+    "are there to be read, not to decide."
 )
 
 
@@ -83,12 +84,25 @@ class Judged:
     groups: np.ndarray | None = None
 
 
-def choose(judged: Sequence[Judged], kind: str) -> Judged:
-    """The arm of one kind with the best AUROC on val; of equal ones the first, which is the simpler.
+def best(val_auroc: Sequence[np.ndarray]) -> int:
+    """The arm with the highest mean AUROC on val; of equal ones the first, which is the simpler.
 
-    All arms must be of one setting and one classifier.
+    Args:
+        val_auroc: Of each arm, of each seed ``[S]``.
+
+    Raises:
+        ValueError: A value is not finite, as where val lacks a class.
     """
-    return max((j for j in judged if j.kind == kind), key=lambda j: round(float(np.mean(j.val_auroc)), 12))
+    means = [float(np.mean(v)) for v in val_auroc]
+    if not np.isfinite(means).all():
+        raise ValueError("an arm has no AUROC on val")
+    return int(np.argmax(np.round(means, 12)))
+
+
+def choose(judged: Sequence[Judged], kind: str) -> Judged:
+    """The `best` arm of one kind; all arms must be of one setting and one classifier."""
+    mine = [j for j in judged if j.kind == kind]
+    return mine[best([j.val_auroc for j in mine])]
 
 
 def decide(effect: Estimate, margin: float) -> Decision:
@@ -118,7 +132,13 @@ def oriented(effect: Estimate, measure: str) -> Estimate:
     return effect.model_copy(update={"value": -effect.value, "low": -effect.high, "high": -effect.low})
 
 
-def contrasts(judged: Sequence[Judged], setting: str, classifier: str, measure: str = MEASURE) -> list[Contrast]:
+def contrasts(
+    judged: Sequence[Judged],
+    setting: str,
+    classifier: str,
+    measure: str = MEASURE,
+    elsewhere: Sequence[Contrast] = (),
+) -> list[Contrast]:
     """Every opened synthetic arm against the chosen control of its setting and classifier, in every measure.
 
     Args:
@@ -126,11 +146,12 @@ def contrasts(judged: Sequence[Judged], setting: str, classifier: str, measure: 
         setting: Of the primary contrast.
         classifier: Of the primary contrast.
         measure: The primary endpoint.
+        elsewhere: Contrasts on other test sets, which join the secondary ones.
 
     Returns:
         The primary one first, its p value as it is; Holm's adjusted p values over all others.
     """
-    found = []
+    found = list(elsewhere)
     for group in dict.fromkeys((j.setting, j.classifier) for j in judged):
         mine = [j for j in judged if (j.setting, j.classifier) == group]
         if not {"control", "synthetic"} <= {j.kind for j in mine}:
@@ -155,7 +176,7 @@ def contrasts(judged: Sequence[Judged], setting: str, classifier: str, measure: 
                 )
     first = [c for c in found if c.primary]
     secondary = [c for c in found if not c.primary]
-    adjusted = statistics.holm([c.effect.p_value for c in secondary if c.effect.p_value is not None])
+    adjusted = statistics.holm([1.0 if c.effect.p_value is None else c.effect.p_value for c in secondary])
     return first + [c.model_copy(update={"p_holm": p}) for c, p in zip(secondary, adjusted, strict=True)]
 
 
@@ -168,6 +189,7 @@ def verdict(
     estimand: str,
     measure: str = MEASURE,
     quick: bool = False,
+    void: str = "",
     warnings: Sequence[str] = (),
 ) -> Verdict:
     """The verdict on two chosen arms, whose test scores must be there.
@@ -180,6 +202,7 @@ def verdict(
         estimand: What would have to be repeated for the interval to apply.
         measure: The primary endpoint, one of `results.MEASURES`.
         quick: A quick run, which decides nothing.
+        void: Why no verdict is possible whatever the interval says, in a sentence; empty where it is.
         warnings: Sentences from the other checks; those about the comparison itself are added.
     """
     mine, other = _opened(arm), _opened(control)
@@ -189,7 +212,7 @@ def verdict(
     quick = quick or seeds < FEW_SEEDS
     barred = _too_few_seeds(seeds) if quick else ""
     few = _too_few_subjects(arm)
-    decision: Decision = "no evidence" if barred or few else decide(better, margin)
+    decision: Decision = "no evidence" if void or barred or few else decide(better, margin)
     detectable = statistics.detectable(effect)
     subjects = _needed_subjects(arm, control, measure, margin)
     noun = NOUNS.get(modality, "images")
@@ -202,7 +225,7 @@ def verdict(
         if _within(better, margin)
         else "",
         "equivalent": f" Any difference is smaller than {margin:g}.",
-        "no evidence": f" {few or barred or advice}",
+        "no evidence": f" {void or few or barred or advice}",
     }[decision]
     opening = {
         "helps": f"The synthetic {noun} help",
@@ -281,8 +304,8 @@ def _chosen_by_chance(arm: Judged) -> str:
     if arm.val_units >= FEW_VAL_UNITS:
         return ""
     return (
-        f"Arms and decision thresholds are chosen on val, where the smallest class has {arm.val_units} subjects: largely "
-        "by chance. Measures without a threshold, such as AUROC, do not suffer from the latter."
+        f"Arms and decision thresholds are chosen on val, where the smallest class has {arm.val_units} subjects: "
+        "largely by chance. Measures without a threshold, such as AUROC, do not suffer from the latter."
     )
 
 

@@ -79,7 +79,8 @@ def test_the_duplicated_control_has_the_counts_of_its_synthetic_arm(cell):
         times = np.bincount(pool.real)
         for c in (0, 1):
             assert np.ptp(times[cell.real.labels == c]) <= 1
-    assert arms.duplicated(arms.synthetic([1.0], "with", alone=True)[-1]) is None
+    alone = arms.compose(arms.duplicated(arms.synthetic([1.0], "with", alone=True)[-1]), cell, 0)
+    assert np.bincount(cell.real.labels[alone.real]).tolist() == [100, 100]
 
 
 def test_more_real_patients_come_whole_and_in_proportion(cell):
@@ -103,7 +104,7 @@ def test_nothing_left_out_means_no_scale(cell):
 
 @pytest.mark.parametrize(
     ("available", "expected"),
-    [(1000, [0.5, 1.0, 5.0]), (300, [0.5, 1.0, 3.0]), (100, [0.5, 1.0]), (30, [0.3]), (0, [])],
+    [(1000, [0.5, 1.0, 5.0]), (300, [0.5, 1.0, 3.0]), (100, [0.5, 1.0]), (30, [0.3]), (1, [0.01]), (0, [])],
 )
 def test_ratios_that_a_set_is_large_enough_for(available, expected):
     assert arms.usable([0.5, 1.0, 5.0], available, 100) == expected

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import make_dataset, make_synthetic
+from helpers import fresh_workspace, make_dataset, make_synthetic
 
 from medsyn.compute import device
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate import checks, copying
-from medsyn.evaluate.comparison import FeatureBank
+from medsyn.evaluate import singles
+from medsyn.evaluate.bank import Bank
+from medsyn.evaluate.cache import Cache
+from medsyn.evaluate.cells import settings
+from medsyn.evaluate.checks import Checks, Subject
 from medsyn.evaluate.inputs import resolve
+from medsyn.evaluate.places import Places
 from medsyn.metrics.features import FeatureExtractor
 from medsyn.progress import SILENT
 
@@ -32,26 +36,32 @@ class Films:
         self.workspace = workspace
         self.dataset = make_dataset(workspace, images[pick[:600]], labels[pick[:600]])
         self.others = images[pick[600:]], labels[pick[600:]]
+        self.bank = Bank(FeatureExtractor(device("cpu", 1)), Cache(workspace))
 
-    def judge(self, images, labels):
-        make_synthetic(self.workspace, self.dataset, images, labels)
-        inputs = resolve(OPTIONS, self.workspace, SILENT)
-        bank = FeatureBank(FeatureExtractor(device("cpu", 1)), inputs)
-        copies, closest = checks.copies(inputs, bank, 0)
-        return copies, checks.collapse(inputs, bank, 0), checks.fidelity(inputs, bank, 0), closest
-
-
-@pytest.fixture
-def films(real_data, workspace):
-    return Films(real_data, workspace)
+    def offered(self, images, labels):
+        """The checks, as the stage has them."""
+        made = make_synthetic(self.workspace, self.dataset, images, labels)
+        inputs = resolve(OPTIONS.model_copy(update={"synthetic": made.name}), self.workspace, SILENT)
+        (setting,) = settings(inputs.table, inputs.classes, OPTIONS)
+        cell = Places(inputs, [setting], None, SILENT.say)((setting.name, 0, 0))
+        return Checks(inputs, Subject.of(inputs, cell, regenerated=False), self.bank, OPTIONS.seed)
 
 
-def test_other_patients_films_are_neither_copies_nor_collapsed(films):
-    copies, collapse, fidelity, _ = films.judge(*films.others)
-    assert not copies.found, copies.sentence
-    assert not collapse.found, collapse.sentence
+@pytest.fixture(scope="module")
+def films(real_data, tmp_path_factory, empty_store):
+    return Films(real_data, fresh_workspace(tmp_path_factory.mktemp("films"), empty_store))
+
+
+def test_other_patients_films_raise_no_alarm(films):
+    checks = films.offered(*films.others)
+    copies, _ = checks.copies()
+    for found in (copies, checks.collapse(), checks.labels(), checks.leakage()):
+        assert not found.found, found.sentence
+    assert (copies.copies, copies.examined) == (0, 200)
+    fidelity = checks.fidelity()
+    assert not fidelity.found, fidelity.sentence
     synthetic, floor = (
-        next(r for r in fidelity.rows if r.scope == "all" and r.name.startswith(n)) for n in ("syn", "fl")
+        next(r for r in fidelity.rows if r.scope == "all" and r.kind == k) for k in ("synthetic", "floor")
     )
     assert synthetic.n == floor.n
     assert synthetic.kid.low <= floor.kid.high
@@ -61,13 +71,9 @@ def test_other_patients_films_are_neither_copies_nor_collapsed(films):
 def test_twenty_draws_of_other_films_hold_no_single_copy(real_data):
     images = np.unique(np.load(real_data / "pneumoniamnist.npz")["train_images"], axis=0)[:, None] / np.float32(255)
     for seed in range(20):
-        train, held, others = np.split(np.random.default_rng(seed).permutation(len(images))[:900], [400, 500])
-        near = [
-            copying.in_pixels(images[rows], np.zeros(len(rows), int), images[train], np.zeros(400, int))
-            for rows in (others, held)
-        ]
-        found = copying.singles(*near)
-        assert not found.copies.any(), (seed, found.limit, near[0].distance.min())
+        train, others = np.split(np.random.default_rng(seed).permutation(len(images))[:600], [400])
+        found = singles.find(images[others], images[train], train.astype(str), seed)
+        assert not found.copies.any(), (seed, found.limit, found.nearest.ratio.min())
 
 
 @pytest.mark.parametrize("share", [1.0, 0.1, 0.005])
@@ -76,7 +82,7 @@ def test_a_generator_that_returns_training_films(films, share):
     images, labels = (a.copy() for a in films.others)
     n = round(share * len(labels))
     images[:n], labels[:n] = films.dataset.images(rows[:n]), films.dataset.labels(rows[:n])
-    copies, _, _, closest = films.judge(images, labels)
+    copies, closest = films.offered(images, labels).copies()
     assert copies.found, copies.sentence
     assert copies.copies == n
     assert closest[0].distance < 0.1
@@ -87,7 +93,9 @@ def test_a_generator_with_one_film_per_class(films):
     images, labels = films.others
     one = np.stack([images[labels == c][0] for c in (0, 1)])[labels]
     noise = np.random.default_rng(0).normal(0, 0.01, one.shape).astype(np.float32)
-    _, collapse, fidelity, _ = films.judge(np.clip(one + noise, 0, 1), labels)
+    checks = films.offered(np.clip(one + noise, 0, 1), labels)
+    collapse, fidelity = checks.collapse(), checks.fidelity()
     assert collapse.found
     assert max(collapse.per_class.values()) < 0.2
-    assert next(r for r in fidelity.rows if r.scope == "all" and r.name == "synthetic").coverage < 0.3
+    assert fidelity.found
+    assert next(r for r in fidelity.rows if r.scope == "all" and r.kind == "synthetic").coverage < 0.3

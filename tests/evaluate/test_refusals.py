@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import blobs, make_dataset, make_generator, make_synthetic
 
 from medsyn.config import EvaluateOptions
-from medsyn.errors import DataError, MissingError
+from medsyn.errors import DataError, MissingError, UsageError
 from medsyn.evaluate.inputs import resolve
 from medsyn.evaluate.stage import run
 from medsyn.progress import SILENT
@@ -107,6 +109,42 @@ def test_class_absent_in_test(workspace):
     dataset = make_dataset(workspace, images, labels, official=official)
     make_synthetic(workspace, dataset, *blobs(40, seed=1))
     refused(workspace, "has no 'pneumonia' in test")
+
+
+def test_a_subject_in_two_splits(workspace):
+    images, labels = blobs(120)
+    subjects = [f"subject{i // 4}" for i in range(120)]
+    dataset = make_dataset(workspace, images, labels, subjects=subjects)
+    make_synthetic(workspace, dataset, *blobs(40, seed=1))
+    file = dataset.path / "splits.parquet"
+    table = pq.read_table(file)
+    splits = table["split"].to_pylist()
+    splits[splits.index("train")] = "test"
+    changed = table.set_column(
+        table.column_names.index("split"), "split", pa.array(splits, table.schema.field("split").type)
+    )
+    pq.write_table(changed, file)
+    refused(workspace, "1 subjects are in two splits at once")
+
+
+def test_a_synthetic_set_where_generators_are_trained(workspace, dataset):
+    make_synthetic(workspace, dataset, *blobs(40, seed=1))
+    for given in ({"regenerate": True}, {"folds": 3}, {"rare": {"pneumonia": 9}}, {"fractions": [0.5]}):
+        options = EvaluateOptions(**{**OPTIONS.model_dump(), "synthetic": "xray-001", **given})
+        refused(workspace, "cannot be combined with --regenerate", UsageError, options)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"rare": {"covid19": 5}}, "no class 'covid19'.*no_finding, pneumonia"),
+        ({"rare": {"pneumonia": 500}}, "500 subjects of 'pneumonia' asked for"),
+        ({"rare": {"pneumonia": 9}, "train_subjects": 10}, "leave 1 for the classes"),
+        ({"folds": 2}, "2 folds"),
+    ],
+)
+def test_settings_that_the_dataset_does_not_allow(workspace, dataset, given, match):
+    refused(workspace, match, options=EvaluateOptions(**{**OPTIONS.model_dump(), **given}))
 
 
 def test_dataset_not_here(workspace, dataset):

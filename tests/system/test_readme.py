@@ -57,7 +57,7 @@ def test_the_four_commands(scans):
     for command in commands:
         done = medsyn(*command[1:], cwd=scans)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"Verdict: (helps|hurts|no evidence)", done.stdout)
+    assert re.search(r"Verdict: (helps|hurts|equivalent|no evidence)", done.stdout)
     assert "report.html" in done.stdout
 
 

@@ -143,7 +143,11 @@ def _claim_answers(report: Report) -> dict[int, tuple[list[str], str]]:
         9: ([f"{modality_name(dataset.modality)} images brought to {shape} (channels × pixels)."], "data"),
         10: ([compared] if compared else [], "settings-compared"),
         19: (
-            ["Fixed once at ingest, by subject within class, or as the user gave them; stored with the dataset."],
+            [
+                "Fixed once at ingest, by subject within class, or as the user gave them; stored with the dataset."
+                if report.verdict.setting == "all data"
+                else "Drawn by subject within class, as the settings compared say."
+            ],
             "data",
         ),
         20: (["Subject, widened to subjects that share an image.", report.leakage.sentence], "data"),

@@ -245,7 +245,12 @@ def _gallery_classes(report: Report, galleries: Galleries) -> list[str]:
 
 
 def _pipeline(report: Report, settings: dict[str, Any]) -> str:
-    """The evaluation as a pipeline file, its dataset and synthetic set named."""
+    """The evaluation as a pipeline file; where files of the user's took part, their names stand for their paths."""
     options = {key: value for key, value in settings.items() if key in EvaluateOptions.model_fields}
     options |= {"dataset": report.dataset.name, "synthetic": report.synthetic.name}
+    if options.get("regenerate"):
+        del options["synthetic"]
+    for key in ("split", "synthetic_labels", *(["synthetic"] if report.synthetic.foreign else [])):
+        if options.get(key):
+            options[key] = f"<path to {options[key]}>"
     return yaml.safe_dump({"stages": [{"evaluate": options}]}, sort_keys=False, allow_unicode=True)

@@ -173,7 +173,7 @@ class Words:
         prevalence = settings.get("prevalence")
         return cls(
             half="at 0.5" if len(report.dataset.classes) == 2 else "largest score wins",
-            sensitivity_at=f"Sensitivity at specificity {settings.get('specificity', 'fixed on val')}",
-            specificity_at=f"Specificity at sensitivity {settings.get('sensitivity', 'fixed on val')}",
+            sensitivity_at=f"Sensitivity at specificity {settings.get('specificity', 'as set')}",
+            specificity_at=f"Specificity at sensitivity {settings.get('sensitivity', 'as set')}",
             prevalence="that of the test split" if prevalence is None else f"{prevalence}",
         )
