@@ -167,7 +167,9 @@ def _train(
     clock: Clock,
 ) -> utility.Utility:
     """Generators first where settings ask for them, then all arms of all settings and classifiers."""
-    comparison = utility.Utility(options, engine, inputs.classes, progress)
+    comparison = utility.Utility(
+        options, engine, inputs.classes, progress, inputs.external.dataset.path.name if inputs.external else ""
+    )
     draws = [(s.name, d.repeat, d.fold) for s in settings if s.regenerated for d in s.draws]
     if draws:
         with clock("generators"), progress.task("generators", len(draws)) as task:
@@ -247,7 +249,7 @@ def _report(
         leakage=leakage,
         dataset=_dataset_facts(inputs.dataset),
         external=_dataset_facts(inputs.external.dataset) if inputs.external else None,
-        synthetic=_synthetic_facts(inputs, examined.subject.cell),
+        synthetic=_synthetic_facts(inputs, examined.examined.cell),
         looks_at_test=seen,
         settings=told,
         software={

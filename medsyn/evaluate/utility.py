@@ -89,10 +89,14 @@ class Utility:
         engine: Trains.
         classes: Class names.
         progress: Listener.
+        external: Name of the external test set.
     """
 
-    def __init__(self, options: EvaluateOptions, engine: Engine, classes: list[str], progress: Progress) -> None:
+    def __init__(
+        self, options: EvaluateOptions, engine: Engine, classes: list[str], progress: Progress, external: str = ""
+    ) -> None:
         self.options, self.engine, self.classes, self.progress = options, engine, classes, progress
+        self.external = external
         self.groups: list[Group] = []
         self._weights: dict[bytes, np.ndarray] = {}
         self._opened: dict[tuple[str, str, arms.Plan], Opened] = {}
@@ -343,7 +347,7 @@ class Utility:
                 arm=arm.name,
                 control=control.name,
                 measure=measure,
-                test_set="external",
+                test_set=self.external,
                 effect=ours.minus(theirs, measure),
                 primary=False,
             )

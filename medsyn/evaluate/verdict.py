@@ -39,13 +39,13 @@ NAMES = {
 NOUNS = {"xray": "films", "mri": "slices", "ct": "slices"}
 
 RULE = (
-    "On val, the real-only control and the synthetic arm with the highest AUROC (mean over the seeds that choose) are "
-    "chosen. On test, the difference of their {measure} (synthetic minus control{sign}) is taken with its 95 % interval "
-    "over seeds and test subjects. Interval wholly {better} 0: helps. Wholly {worse} 0: hurts. Otherwise, wholly between "
-    "−{margin:g} and +{margin:g}: equivalent. Otherwise, or with fewer than {seeds} seeds, or with fewer than {few} "
-    "subjects of a class in test, or where neither arm ranks better than chance or the generator seems to have learnt "
-    "from test subjects: no evidence. Only setting '{setting}' with classifier '{classifier}' counts; all other numbers "
-    "are there to be read, not to decide."
+    "On val, the real-only control and the synthetic arm with the highest AUROC (mean over the seeds that choose) "
+    "are chosen. On test, the difference of their {measure} (synthetic minus control{sign}) is taken with its 95 % "
+    "interval over seeds and test subjects. Interval wholly {better} 0: helps. Wholly {worse} 0: hurts. Otherwise, "
+    "wholly between −{margin:g} and +{margin:g}: equivalent. Otherwise, or with fewer than {seeds} seeds, or with "
+    "fewer than {few} subjects of a class in test, or where neither arm ranks better than chance or the generator "
+    "seems to have learnt from test subjects: no evidence. Only setting '{setting}' with classifier '{classifier}' "
+    "counts; all other numbers are there to be read, not to decide."
 )
 
 

@@ -12,7 +12,7 @@ from medsyn.evaluate import singles
 from medsyn.evaluate.bank import Bank
 from medsyn.evaluate.cache import Cache
 from medsyn.evaluate.cells import settings
-from medsyn.evaluate.checks import Checks, Subject
+from medsyn.evaluate.checks import Checks, Examined
 from medsyn.evaluate.inputs import resolve
 from medsyn.evaluate.places import Places
 from medsyn.metrics.features import FeatureExtractor
@@ -44,7 +44,7 @@ class Films:
         inputs = resolve(OPTIONS.model_copy(update={"synthetic": made.name}), self.workspace, SILENT)
         (setting,) = settings(inputs.table, inputs.classes, OPTIONS)
         cell = Places(inputs, [setting], None, SILENT.say)((setting.name, 0, 0))
-        return Checks(inputs, Subject.of(inputs, cell, regenerated=False), self.bank, OPTIONS.seed)
+        return Checks(inputs, Examined.of(inputs, cell, regenerated=False), self.bank, OPTIONS.seed)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def films(real_data, tmp_path_factory, empty_store):
 def test_other_patients_films_raise_no_alarm(films):
     checks = films.offered(*films.others)
     copies, _ = checks.copies()
-    for found in (copies, checks.collapse(), checks.labels(), checks.leakage()):
+    for found in (copies, checks.collapse(), checks.labels(), checks.leakage([checks.examined.cell])):
         assert not found.found, found.sentence
     assert (copies.copies, copies.examined) == (0, 200)
     fidelity = checks.fidelity()

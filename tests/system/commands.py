@@ -48,4 +48,6 @@ def snapshot(folder: Path) -> set[str]:
     if not folder.exists():
         return set()
     shown = {f"{kind.name}/{path.name}" for kind in folder.iterdir() if kind.is_dir() for path in kind.iterdir()}
-    return {name for name in shown if not name.endswith(".lock") and name.split("/")[0] not in ("cache", "logs", "private")}
+    return {
+        name for name in shown if not name.endswith(".lock") and name.split("/")[0] not in ("cache", "logs", "private")
+    }
