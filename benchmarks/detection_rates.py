@@ -33,10 +33,10 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from medsyn import compute
-from medsyn.evaluate import collapse, copying, labels, leakage, shortcuts
+from medsyn.evaluate.checks import collapse, copying, labels, leakage, shortcuts
+from medsyn.evaluate.inputs.sample import Sample
+from medsyn.evaluate.measures.scores import auroc
 from medsyn.evaluate.results import Estimate
-from medsyn.evaluate.sample import Sample
-from medsyn.evaluate.scores import auroc
 from medsyn.evaluate.statistics import bootstrap_weights
 from medsyn.metrics.features import FeatureExtractor
 

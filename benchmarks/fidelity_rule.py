@@ -24,8 +24,8 @@ from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
 from medsyn import compute
-from medsyn.evaluate.fidelity import RULE, is_far
-from medsyn.evaluate.references import class_gaussian, smote_in_pixels
+from medsyn.evaluate.checks.fidelity import RULE, is_far
+from medsyn.evaluate.checks.references import class_gaussian, smote_in_pixels
 from medsyn.evaluate.results import Estimate, FidelityRow
 from medsyn.metrics.features import FeatureExtractor
 from medsyn.metrics.fidelity import kid, prdc

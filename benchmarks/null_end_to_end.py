@@ -29,11 +29,12 @@ from scipy.stats import binomtest
 import medsyn
 from medsyn import Dataset, Workspace, compute
 from medsyn.config import EvaluateOptions, load_preset
-from medsyn.evaluate import arms, cells, utility, verdict
-from medsyn.evaluate.bank import Bank
+from medsyn.evaluate import verdict
 from medsyn.evaluate.cache import Cache
-from medsyn.evaluate.images import Images, take
-from medsyn.evaluate.training import Engine
+from medsyn.evaluate.comparison import arms, cells, utility
+from medsyn.evaluate.comparison.bank import Bank
+from medsyn.evaluate.comparison.training import Engine
+from medsyn.evaluate.inputs.images import Images, take
 from medsyn.metrics.features import FeatureExtractor
 from medsyn.progress import SILENT
 

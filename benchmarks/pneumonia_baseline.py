@@ -29,7 +29,7 @@ from medsyn import compute
 from medsyn.config import load_preset
 from medsyn.evaluate.classifiers import Task, loop
 from medsyn.evaluate.classifiers.cnn import SmallCNN
-from medsyn.evaluate.scores import accuracy, auroc, decide
+from medsyn.evaluate.measures.scores import accuracy, auroc, decide
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = {  # AUROC, accuracy

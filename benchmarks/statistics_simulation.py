@@ -41,7 +41,8 @@ from scipy.stats import nct, norm
 from scipy.stats import t as student
 
 from medsyn import compute
-from medsyn.evaluate import scores, scoring, statistics, verdict
+from medsyn.evaluate import statistics, verdict
+from medsyn.evaluate.measures import scores, scoring
 
 SUBJECT, ARM_SUBJECT, SEED_SUBJECT = 0.40, 0.10, 0.15  # shares of the variance; the rest is of the image
 PER_SUBJECT = 2

@@ -18,16 +18,19 @@ from medsyn import compute, tracking
 from medsyn.config import EvaluateOptions
 from medsyn.data import Dataset
 from medsyn.errors import UsageError
-from medsyn.evaluate import cells, checks, classifiers, labels, looks, results, subgroups, utility, verdict
-from medsyn.evaluate.bank import Bank
+from medsyn.evaluate import classifiers, looks, results, verdict
 from medsyn.evaluate.cache import Cache
-from medsyn.evaluate.galleries import Galleries
-from medsyn.evaluate.inputs import Inputs, resolve
-from medsyn.evaluate.places import Places
-from medsyn.evaluate.regenerate import Regenerator
+from medsyn.evaluate.checks import labels
+from medsyn.evaluate.checks import run as checks
+from medsyn.evaluate.checks.galleries import Galleries
+from medsyn.evaluate.comparison import cells, subgroups, utility
+from medsyn.evaluate.comparison.bank import Bank
+from medsyn.evaluate.comparison.places import Places
+from medsyn.evaluate.comparison.regenerate import Regenerator
+from medsyn.evaluate.comparison.training import Engine
+from medsyn.evaluate.inputs.resolve import Inputs, resolve
+from medsyn.evaluate.measures.scoring import Scores
 from medsyn.evaluate.results import DatasetFacts, Report, SyntheticFacts
-from medsyn.evaluate.scoring import Scores
-from medsyn.evaluate.training import Engine
 from medsyn.metrics.features import Extractor, extractor
 from medsyn.progress import SILENT, Progress
 from medsyn.workspace import EVALUATION, Build, Workspace

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from medsyn.evaluate import statistics
+from medsyn.evaluate.measures.scoring import Scores
 from medsyn.evaluate.results import PROBABILITY, Contrast, Decision, DeLong, Estimate, Verdict
-from medsyn.evaluate.scoring import Scores
 
 MEASURE = "auroc"
 FEW_UNITS = 5

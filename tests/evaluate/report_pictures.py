@@ -6,7 +6,7 @@ import numpy as np
 from evaluate.report_sample import CLASSES
 from scipy.ndimage import gaussian_filter
 
-from medsyn.evaluate.galleries import Galleries, NearestPair
+from medsyn.evaluate.checks.galleries import Galleries, NearestPair
 
 
 def blobs(n: int, seed: int, channels: int = 1, side: int = 48) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medsyn.evaluate import arms
-from medsyn.evaluate.cells import Cell
-from medsyn.evaluate.images import Images
+from medsyn.evaluate.comparison import arms
+from medsyn.evaluate.comparison.cells import Cell
+from medsyn.evaluate.inputs.images import Images
 
 
 def images(labels, prefix="", two=False):

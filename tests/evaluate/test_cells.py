@@ -8,7 +8,7 @@ import pytest
 
 from medsyn.config import EvaluateOptions
 from medsyn.errors import DataError
-from medsyn.evaluate import cells
+from medsyn.evaluate.comparison import cells
 
 CLASSES = ["normal", "pneumonia"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers import blobs
 
-from medsyn.evaluate import collapse
-from medsyn.evaluate.sample import Sample
+from medsyn.evaluate.checks import collapse
+from medsyn.evaluate.inputs.sample import Sample
 
 CLASSES = ["no_finding", "pneumonia"]
 

@@ -7,8 +7,8 @@ import pytest
 from helpers import blobs
 from scipy.special import comb
 
-from medsyn.evaluate import copying, membership, neighbours, singles
-from medsyn.evaluate.sample import Sample
+from medsyn.evaluate.checks import copying, membership, neighbours, singles
+from medsyn.evaluate.inputs.sample import Sample
 
 CLASSES = ["no_finding", "pneumonia"]
 RNG = np.random.default_rng(0)

@@ -5,11 +5,11 @@ import pytest
 from helpers import blobs
 from scipy.ndimage import gaussian_filter
 
-from medsyn.evaluate import fidelity
-from medsyn.evaluate.fidelity import compare, equal_counts, is_far, judge
-from medsyn.evaluate.references import reference_samples
+from medsyn.evaluate.checks import fidelity
+from medsyn.evaluate.checks.fidelity import compare, equal_counts, is_far, judge
+from medsyn.evaluate.checks.references import reference_samples
+from medsyn.evaluate.inputs.sample import Sample
 from medsyn.evaluate.results import Estimate, Fidelity, FidelityRow
-from medsyn.evaluate.sample import Sample
 from medsyn.metrics.diversity import effective_diversity
 from medsyn.metrics.fidelity import fid, kid, prdc
 from medsyn.metrics.two_sample import c2st

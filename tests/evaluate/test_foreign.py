@@ -8,7 +8,7 @@ from helpers import blobs
 from PIL import Image
 
 from medsyn.errors import DataError
-from medsyn.evaluate import foreign
+from medsyn.evaluate.inputs import foreign
 
 CLASSES = ["normal", "pneumonia"]
 SHAPE = (1, 32, 32)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medsyn.evaluate import labels
+from medsyn.evaluate.checks import labels
+from medsyn.evaluate.inputs.sample import Sample
 from medsyn.evaluate.results import Estimate
-from medsyn.evaluate.sample import Sample
 
 
 def sample(n, seed, signal=1.0, classes=2):

@@ -8,8 +8,8 @@ import pytest
 from helpers import blobs
 from PIL import Image
 
-from medsyn.evaluate import leakage
-from medsyn.evaluate.sample import Sample
+from medsyn.evaluate.checks import leakage
+from medsyn.evaluate.inputs.sample import Sample
 
 
 def sample(images, labels, units):

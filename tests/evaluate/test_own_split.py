@@ -12,7 +12,7 @@ from PIL import Image
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.errors import DataError
-from medsyn.evaluate import own_split
+from medsyn.evaluate.inputs import own_split
 from medsyn.ingest.stage import run as ingest
 from medsyn.workspace import Workspace
 

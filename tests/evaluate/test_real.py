@@ -8,13 +8,13 @@ from helpers import fresh_workspace, make_dataset, make_synthetic
 
 from medsyn.compute import device
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate import singles
-from medsyn.evaluate.bank import Bank
 from medsyn.evaluate.cache import Cache
-from medsyn.evaluate.cells import settings
-from medsyn.evaluate.checks import Checks, Examined
-from medsyn.evaluate.inputs import resolve
-from medsyn.evaluate.places import Places
+from medsyn.evaluate.checks import singles
+from medsyn.evaluate.checks.run import Checks, Examined
+from medsyn.evaluate.comparison.bank import Bank
+from medsyn.evaluate.comparison.cells import settings
+from medsyn.evaluate.comparison.places import Places
+from medsyn.evaluate.inputs.resolve import resolve
 from medsyn.metrics.features import FeatureExtractor
 from medsyn.progress import SILENT
 

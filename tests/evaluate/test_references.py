@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import blobs
 
-from medsyn.evaluate import references
-from medsyn.evaluate.references import class_gaussian, copy_of_train, reference_samples, smote_in_pixels
+from medsyn.evaluate.checks import references
+from medsyn.evaluate.checks.references import class_gaussian, copy_of_train, reference_samples, smote_in_pixels
 
 COUNTS = [30, 12]
 

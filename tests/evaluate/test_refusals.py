@@ -12,7 +12,7 @@ from helpers import blobs, make_dataset, make_generator, make_synthetic
 
 from medsyn.config import EvaluateOptions
 from medsyn.errors import DataError, MissingError, UsageError
-from medsyn.evaluate.inputs import resolve
+from medsyn.evaluate.inputs.resolve import resolve
 from medsyn.evaluate.stage import run
 from medsyn.progress import SILENT
 from medsyn.workspace import EVALUATION

@@ -17,7 +17,7 @@ from evaluate.report_sample import make_binary, make_report
 from PIL import Image
 
 from medsyn.config import load_pipeline
-from medsyn.evaluate.galleries import Galleries
+from medsyn.evaluate.checks.galleries import Galleries
 from medsyn.evaluate.report import charts, checklists, numbers, write
 from medsyn.evaluate.report.pictures import picture
 from medsyn.evaluate.results import Estimate, Report

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from medsyn.evaluate import scores
+from medsyn.evaluate.measures import scores
 
 
 @pytest.fixture(params=[2, 3])

@@ -7,8 +7,9 @@ import pytest
 from sklearn import metrics
 
 from medsyn.errors import UsageError
-from medsyn.evaluate import scoring, statistics
-from medsyn.evaluate.ranking import Ranked
+from medsyn.evaluate import statistics
+from medsyn.evaluate.measures import scoring
+from medsyn.evaluate.measures.ranking import Ranked
 from medsyn.evaluate.results import MEASURES, RANKING
 
 N, SEEDS, DRAWS = 90, 2, 4

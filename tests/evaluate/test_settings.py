@@ -14,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from medsyn.config import EvaluateOptions
 from medsyn.errors import DataError, UsageError
-from medsyn.evaluate import regenerate
+from medsyn.evaluate.comparison import regenerate
 from medsyn.evaluate.stage import run
 from medsyn.progress import SILENT, Silent
 from medsyn.workspace import EVALUATION

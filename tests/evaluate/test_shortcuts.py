@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import blobs
 
-from medsyn.evaluate import shortcuts
+from medsyn.evaluate.checks import shortcuts
 
 
 def world(n, seed, *, brighter=0.0, wider=0):

@@ -18,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from medsyn import tracking
 from medsyn.config import EvaluateOptions, load_preset
 from medsyn.evaluate.classifiers import loop
-from medsyn.evaluate.inputs import resolve
+from medsyn.evaluate.inputs.resolve import resolve
 from medsyn.evaluate.results import Report
 from medsyn.evaluate.stage import run
 from medsyn.progress import SILENT, Silent

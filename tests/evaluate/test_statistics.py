@@ -8,7 +8,8 @@ from scipy.stats import nct, norm
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
-from medsyn.evaluate import scoring, statistics, verdict
+from medsyn.evaluate import statistics, verdict
+from medsyn.evaluate.measures import scoring
 from medsyn.evaluate.results import Estimate
 
 SIMULATIONS = 200

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from medsyn.evaluate import subgroups
+from medsyn.evaluate.comparison import subgroups
 
 
 def arms(n=240, seeds=5):

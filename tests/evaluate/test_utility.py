@@ -8,13 +8,13 @@ from helpers import blobs, make_dataset, make_synthetic
 
 from medsyn import compute
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate import cells, utility
-from medsyn.evaluate.bank import Bank
 from medsyn.evaluate.cache import Cache
-from medsyn.evaluate.inputs import resolve
-from medsyn.evaluate.places import Places
-from medsyn.evaluate.regenerate import Regenerator
-from medsyn.evaluate.training import SEALED, Engine
+from medsyn.evaluate.comparison import cells, utility
+from medsyn.evaluate.comparison.bank import Bank
+from medsyn.evaluate.comparison.places import Places
+from medsyn.evaluate.comparison.regenerate import Regenerator
+from medsyn.evaluate.comparison.training import SEALED, Engine
+from medsyn.evaluate.inputs.resolve import resolve
 from medsyn.metrics.features import extractor
 from medsyn.progress import SILENT
 

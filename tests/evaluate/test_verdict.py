@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medsyn.evaluate import scores, scoring, statistics, verdict
+from medsyn.evaluate import statistics, verdict
+from medsyn.evaluate.measures import scores, scoring
 from medsyn.evaluate.results import MEASURES, Estimate
 
 SEEDS = 5

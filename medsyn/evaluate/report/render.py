@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate.galleries import Galleries
+from medsyn.evaluate.checks.galleries import Galleries
 from medsyn.evaluate.report import charts, checklists, numbers, plots, tables
 from medsyn.evaluate.report.pictures import picture
 from medsyn.evaluate.results import Report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medsyn.evaluate.ranking import Ranked
+from medsyn.evaluate.measures.ranking import Ranked
 
 GRID = np.linspace(-4, 4, 81)
 """Offsets tried for a class of a multi-class problem, in log probability."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from medsyn.evaluate import scoring, statistics
+from medsyn.evaluate import statistics
+from medsyn.evaluate.measures import scoring
 from medsyn.evaluate.results import Estimate, Subgroup, SubgroupGap
 
 FEW_UNITS = 5

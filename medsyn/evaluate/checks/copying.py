@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medsyn.evaluate import membership, singles
+from medsyn.evaluate.checks import membership, singles
+from medsyn.evaluate.inputs.sample import Sample
 from medsyn.evaluate.results import Copying, Estimate
-from medsyn.evaluate.sample import Sample
 
 LOOK = "Look at the closest pairs before sharing anything, and leave the copies out."
 

@@ -17,8 +17,8 @@ from medsyn.data import Dataset
 from medsyn.data.resplit import resplit
 from medsyn.errors import DataError
 from medsyn.evaluate.cache import VERSION, Cache, digest
-from medsyn.evaluate.cells import Draw
-from medsyn.evaluate.images import Images
+from medsyn.evaluate.comparison.cells import Draw
+from medsyn.evaluate.inputs.images import Images
 from medsyn.synthetic import SyntheticSet
 from medsyn.workspace import Workspace
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from medsyn.compute import numpy_rng
-from medsyn.evaluate.cells import Cell
+from medsyn.evaluate.comparison.cells import Cell
 
 Kind = Literal["control", "synthetic", "more real"]
 MORE = (0.5, 1.0, 2.0)

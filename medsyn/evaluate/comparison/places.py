@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from medsyn.evaluate.cells import Cell, Draw, Setting
-from medsyn.evaluate.images import Images, take
-from medsyn.evaluate.inputs import Inputs
-from medsyn.evaluate.regenerate import Made, Regenerator
-from medsyn.evaluate.training import Where
+from medsyn.evaluate.comparison.cells import Cell, Draw, Setting
+from medsyn.evaluate.comparison.regenerate import Made, Regenerator
+from medsyn.evaluate.comparison.training import Where
+from medsyn.evaluate.inputs.images import Images, take
+from medsyn.evaluate.inputs.resolve import Inputs
 
 
 class Places:

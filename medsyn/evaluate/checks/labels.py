@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from medsyn.evaluate.inputs.sample import Sample
+from medsyn.evaluate.measures.scores import auroc
 from medsyn.evaluate.results import Estimate, Labels
-from medsyn.evaluate.sample import Sample
-from medsyn.evaluate.scores import auroc
 from medsyn.evaluate.statistics import bootstrap_weights
 
 KEPT = 0.5

@@ -10,11 +10,13 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate import arms, results, scores, scoring, statistics, verdict
-from medsyn.evaluate.cells import Cell, Setting
-from medsyn.evaluate.images import Images
-from medsyn.evaluate.places import order_of_tests
-from medsyn.evaluate.training import Engine, Job
+from medsyn.evaluate import results, statistics, verdict
+from medsyn.evaluate.comparison import arms
+from medsyn.evaluate.comparison.cells import Cell, Setting
+from medsyn.evaluate.comparison.places import order_of_tests
+from medsyn.evaluate.comparison.training import Engine, Job
+from medsyn.evaluate.inputs.images import Images
+from medsyn.evaluate.measures import scores, scoring
 from medsyn.progress import Progress
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from medsyn.data.splits import FEW_UNITS
-from medsyn.evaluate import collapse, copying, fidelity, labels, leakage, references, results, shortcuts
-from medsyn.evaluate.bank import Bank
-from medsyn.evaluate.cells import Cell
-from medsyn.evaluate.galleries import Galleries, NearestPair, samples, to_uint8
-from medsyn.evaluate.images import Images, join
-from medsyn.evaluate.inputs import Inputs
+from medsyn.evaluate import results
+from medsyn.evaluate.checks import collapse, copying, fidelity, labels, leakage, references, shortcuts
+from medsyn.evaluate.checks.galleries import Galleries, NearestPair, samples, to_uint8
+from medsyn.evaluate.comparison.bank import Bank
+from medsyn.evaluate.comparison.cells import Cell
+from medsyn.evaluate.inputs.images import Images, join
+from medsyn.evaluate.inputs.resolve import Inputs
 
 FEW_REFERENCES = 20
 PAIRS = 12

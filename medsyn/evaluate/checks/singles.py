@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medsyn.compute import numpy_rng
-from medsyn.evaluate.neighbours import Nearest, nearest
+from medsyn.evaluate.checks.neighbours import Nearest, nearest
 
 HIGHEST = 0.9
 LOWEST = 0.7

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
+from medsyn.evaluate.measures.scores import auroc
 from medsyn.evaluate.results import Estimate, Shortcut
-from medsyn.evaluate.scores import auroc
 from medsyn.evaluate.statistics import bootstrap_weights
 
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)

@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 
 from medsyn.evaluate.cache import Cache, digest
-from medsyn.evaluate.images import Images
-from medsyn.evaluate.sample import Sample
+from medsyn.evaluate.inputs.images import Images
+from medsyn.evaluate.inputs.sample import Sample
 from medsyn.metrics.features import Extractor
 from medsyn.plugin import fingerprint
 

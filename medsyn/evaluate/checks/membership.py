@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import gammaln
 
 from medsyn.compute import numpy_rng
-from medsyn.evaluate.neighbours import coarse
+from medsyn.evaluate.checks.neighbours import coarse
+from medsyn.evaluate.inputs.sample import Sample
+from medsyn.evaluate.measures.scores import auroc
 from medsyn.evaluate.results import Estimate, Membership
-from medsyn.evaluate.sample import Sample
-from medsyn.evaluate.scores import auroc
 from medsyn.evaluate.statistics import bootstrap_weights
 from medsyn.metrics.fidelity import distances
 

@@ -18,8 +18,8 @@ from medsyn.data import SPLITS, Dataset
 from medsyn.data.lookup import by_digest
 from medsyn.data.splits import TUNE_OF_TRAIN
 from medsyn.errors import DataError, MissingError, UsageError
-from medsyn.evaluate import foreign, own_split
-from medsyn.evaluate.images import Images, take
+from medsyn.evaluate.inputs import foreign, own_split
+from medsyn.evaluate.inputs.images import Images, take
 from medsyn.progress import Progress
 from medsyn.synthetic import SyntheticSet
 from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace, read_json

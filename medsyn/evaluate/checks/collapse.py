@@ -9,8 +9,8 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from medsyn.compute import numpy_rng
+from medsyn.evaluate.inputs.sample import Sample
 from medsyn.evaluate.results import Collapse
-from medsyn.evaluate.sample import Sample
 from medsyn.metrics.diversity import effective_diversity
 
 LIMIT = 0.5

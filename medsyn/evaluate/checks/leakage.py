@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from medsyn.evaluate import singles
+from medsyn.evaluate.checks import singles
+from medsyn.evaluate.inputs.sample import Sample
 from medsyn.evaluate.results import Leakage
-from medsyn.evaluate.sample import Sample
 
 
 def test(train: Sample, held_out: Mapping[str, Sample], seed: int) -> Leakage:

@@ -14,11 +14,12 @@ import torch
 
 from medsyn import compute
 from medsyn.config import Augmentation, EvaluateOptions, Preset
-from medsyn.evaluate import arms, classifiers
-from medsyn.evaluate.bank import Bank
+from medsyn.evaluate import classifiers
 from medsyn.evaluate.cache import VERSION, Cache, digest
-from medsyn.evaluate.cells import Cell
-from medsyn.evaluate.images import Images
+from medsyn.evaluate.comparison import arms
+from medsyn.evaluate.comparison.bank import Bank
+from medsyn.evaluate.comparison.cells import Cell
+from medsyn.evaluate.inputs.images import Images
 from medsyn.plugin import fingerprint
 
 Where = tuple[str, int, int]

@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from torch.nn import functional as F
 
 from medsyn.compute import keyed_seed, numpy_rng
-from medsyn.evaluate.sample import Sample
+from medsyn.evaluate.inputs.sample import Sample
 
 COPY, SMOTE, GAUSSIAN = "copy of train", "SMOTE in pixels", "class Gaussian (PCA)"
 

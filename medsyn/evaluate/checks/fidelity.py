@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from medsyn.compute import numpy_rng
+from medsyn.evaluate.inputs.sample import Sample
 from medsyn.evaluate.results import Estimate, Fidelity, FidelityRow
-from medsyn.evaluate.sample import Sample
 from medsyn.metrics.diversity import bandwidth, ms_ssim_diversity, vendi
 from medsyn.metrics.fidelity import fid, kid, prdc, unit_numbers
 from medsyn.metrics.spectrum import grey_histograms, histogram_distance, log_spectra, spectrum_distance

@@ -14,7 +14,7 @@ from medsyn.compute import numpy_rng
 from medsyn.config import EvaluateOptions
 from medsyn.data import SPLITS
 from medsyn.errors import DataError
-from medsyn.evaluate.images import Images, join
+from medsyn.evaluate.inputs.images import Images, join
 
 TUNE = 0.1
 """Of the drawn training subjects, for the generator's monitoring."""

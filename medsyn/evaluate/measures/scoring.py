@@ -28,7 +28,7 @@ import numpy as np
 
 from medsyn.errors import UsageError
 from medsyn.evaluate import statistics
-from medsyn.evaluate.ranking import Ranked
+from medsyn.evaluate.measures.ranking import Ranked
 from medsyn.evaluate.results import DECISIONS, FIXED, MEASURES, RANKING, CalibrationBin, Estimate
 
 PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "f1")

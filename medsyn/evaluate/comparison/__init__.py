@@ -1,0 +1,1 @@
+"""The arms: who is in which split, how they are trained, chosen and opened."""
