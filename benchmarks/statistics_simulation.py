@@ -84,7 +84,6 @@ SCENARIOS = [
     Scenario("null, 3 classes", (40, 40, 40), 1.3),
     Scenario("plus 3 points, 3 classes", (40, 40, 40), 1.3, 0.03),
     Scenario("null, 10 synthetic arms and 5 controls, chosen on val", (60, 60), 1.3, candidates=(5, 10)),
-    Scenario("plus 3 points, 300 + 300 subjects", (300, 300), 1.3, 0.03),
 ]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,7 +78,7 @@ def test_rare_class(lab):
     assert setting.regenerated
     verdict, arms = result.report.verdict, result.report.arms
     assert verdict.setting == setting.name
-    assert verdict.estimand.startswith("The whole procedure, 2 times: drawing training and val subjects")
+    assert verdict.estimand.startswith("The procedure, 2 times: drawing the training and val subjects")
     real = next(a for a in arms if a.name == "real")
     assert real.training_images == setting.train_subjects
 
@@ -108,18 +106,18 @@ def test_few_subjects_in_training(lab):
 def test_learning_curve(lab):
     _, dataset = lab
     report = evaluate(lab, fractions=[1.0, 0.4]).report
-    assert [s.name for s in report.compared] == ["40% of the subjects", "100% of the subjects"]
+    assert [s.name for s in report.compared] == ["40 % of the subjects", "100 % of the subjects"]
     have, small = subjects(dataset, "train", "tune"), report.compared[0]
     assert small.train_subjects == {c: round(0.4 * n) for c, n in have.items()}
     assert small.val_subjects == {c: round(0.4 * n) for c, n in subjects(dataset, "val").items()}
     assert [p.subjects for p in report.curve] == [sum(s.train_subjects.values()) for s in report.compared]
-    assert report.verdict.setting == "100% of the subjects"
+    assert report.verdict.setting == "100 % of the subjects"
     for point in report.curve:
         chosen = {a.kind: a for a in report.arms if a.chosen and a.setting == point.setting}
         assert point.control == chosen["control"].test["auroc"]
         assert point.synthetic == chosen["synthetic"].test["auroc"]
         assert point.effect.value == pytest.approx(point.synthetic.value - point.control.value)
-    assert [c.setting for c in report.contrasts if c.primary] == ["100% of the subjects"]
+    assert [c.setting for c in report.contrasts if c.primary] == ["100 % of the subjects"]
     assert {c.setting for c in report.contrasts} == {s.name for s in report.compared}
 
 
@@ -143,10 +141,6 @@ def test_folds(lab):
     assert report.verdict.delong is None
     assert not any("--folds" in w for w in report.verdict.warnings)
     assert sum(s.images for s in report.subgroups if s.covariate == "sex") == N
-    last = json.loads((workspace.path / "looks.jsonl").read_text().splitlines()[-1])
-    assert (
-        last["test_digest"] != json.loads((workspace.path / "looks.jsonl").read_text().splitlines()[0])["test_digest"]
-    )
 
 
 def test_a_generator_for_every_repeat(lab, monkeypatch):
@@ -163,7 +157,7 @@ def test_a_generator_for_every_repeat(lab, monkeypatch):
     assert asked == [("train-gan", 3000), ("augment", 3000), ("train-gan", 3001), ("augment", 3001)]
     assert (first.compared[0].name, first.compared[0].regenerated) == ("all data", True)
     assert first.compared[0].train_subjects == subjects(dataset, "train", "tune")
-    assert first.verdict.estimand.startswith("The whole procedure, 2 times: training a generator")
+    assert first.verdict.estimand.startswith("The procedure, 2 times: training a generator")
     assert first.verdict.worth is None
     assert "never val or test" in first.synthetic.generator_subjects
     assert "generators" in first.timings
