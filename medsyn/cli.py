@@ -251,7 +251,8 @@ def _guard() -> Iterator[None]:
     except KeyboardInterrupt:
         log.info("interrupted")
         terminal.fail(
-            "interrupted. What was complete is kept; run the command again (a training that had begun: with --resume)."
+            "interrupted. What was complete is kept; run the command again (a training that had begun: with --resume; "
+            "an evaluation goes on by itself)."
         )
         code = ExitCode.INTERRUPTED
     except typer.Exit:

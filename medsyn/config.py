@@ -232,6 +232,8 @@ class EvaluateOptions(_Strict):
             )
             if given
         ]
+        if self.screen > self.seeds:
+            raise ValueError(f"screen: {self.screen} of {self.seeds} seeds cannot choose; give at most {self.seeds}")
         if len(named) > 1:
             raise ValueError(f"{' and '.join(named)} cannot be combined: one setting at a time")
         if self.folds and (self.external or self.split):

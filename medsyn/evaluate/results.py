@@ -218,7 +218,7 @@ class Copying(_Table):
     n: int  # synthetic images in the comparison below
     share: Estimate  # share of synthetic images whose nearest real neighbour is a training image
     null: float = 0.5  # what an honest generator would show
-    null_99: float = 1.0  # 99th percentile of the permutation null, corrected for two spaces
+    null_99: float = 1.0  # 99.5th percentile of the permutation null: with two spaces, 1 % together
     p_value: float
     references: int = 0  # training and unseen images compared, each
     nearest_ratio: float | None = None  # median distance synthetic -> train over that of real images of other subjects

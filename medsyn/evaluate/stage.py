@@ -92,7 +92,6 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
     ):
         told = _settings(options, inputs, synthetic)
         tracked.params(told)
-        seen = looks.record(workspace, _tested(options, inputs), synthetic, _next_name(workspace, name))
         cache = Cache(workspace)
         bank = Bank(extract, cache, options.extractor)
         regenerator = Regenerator(inputs.dataset, options, scratch, cache)
@@ -100,6 +99,8 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
         external = inputs.external.images if inputs.external else None
         with Engine(options, inputs.preset, places, external, bank, cache, device, scratch) as engine:
             comparison = _train(options, inputs, settings, engine, progress, clock)
+        # From here on test is opened.
+        seen = looks.record(workspace, _tested(options, inputs), synthetic, _next_name(workspace, name))
         deciding = next(g for g in comparison.groups if g.setting.decides and g.classifier == options.primary)
         subject = checks.Examined.of(
             inputs, places((deciding.setting.name, 0, 0)), regenerated=deciding.setting.regenerated
@@ -175,6 +176,7 @@ def _train(
     )
     draws = [(s.name, d.repeat, d.fold) for s in settings if s.regenerated for d in s.draws]
     if draws:
+        progress.say(f"training {len(draws)} generators of {options.generator_budget} each (--generator-budget)")
         with clock("generators"), progress.task("generators", len(draws)) as task:
             for done, where in enumerate(draws, 1):
                 engine.cells(where)
@@ -224,6 +226,7 @@ def _report(
         options.seed,
         groups=ours.folds,
     )
+    contrasts = comparison.contrasts(deciding)
     warnings = examined.warnings(options.ratios, len(seen), folds=bool(options.folds))
     made = verdict.verdict(
         control,
@@ -234,13 +237,13 @@ def _report(
         measure=options.measure,
         quick=options.quick,
         void=_void(leakage, [comparison.test_scores(deciding, plan) for plan in deciding.pair]),
-        warnings=found + warnings,
+        warnings=_elsewhere(contrasts, options.measure) + found + warnings,
     )
     report = Report(
-        verdict=made.model_copy(update={"worth": comparison.worth(deciding)}),
+        verdict=made.model_copy(update={"worth": None if made.quick else comparison.worth(deciding)}),
         compared=[utility.facts(s, comparison.engine.cells, inputs.classes) for s in settings],
         arms=[comparison.arm(g, plan) for g in comparison.groups for plan in g.plans],
-        contrasts=comparison.contrasts(deciding),
+        contrasts=contrasts,
         curve=comparison.curve(),
         subgroups=parts,
         gaps=gaps,
@@ -267,13 +270,23 @@ def _report(
     return report, examined.galleries(closest)
 
 
+def _elsewhere(contrasts: Sequence[results.Contrast], measure: str) -> list[str]:
+    """What the external test set says of the chosen arms; it does not decide."""
+    return [
+        f"On the external test set {c.test_set} the difference is {verdict.signed(c.effect.value)} (95 % interval "
+        f"{verdict.signed(c.effect.low)} to {verdict.signed(c.effect.high)}); it does not decide."
+        for c in contrasts
+        if c.test_set != "test" and c.measure == measure
+    ]
+
+
 def _void(leakage: results.Leakage, pair: Sequence[Scores]) -> str:
     """Why no interval could mean anything here; empty where it can."""
     if leakage.learnt_from_test:
         return "The generator seems to have learnt from test subjects, so that no result on them counts."
     lows = [scores.estimates()["auroc"].low for scores in pair]
     if all(low is not None and low <= 0.5 for low in lows):
-        return "Neither arm ranks better than chance: there is nothing to compare."
+        return "Neither arm was shown to rank better than chance: there is nothing to compare."
     return ""
 
 
@@ -344,7 +357,7 @@ def _synthetic_facts(inputs: Inputs, cell: cells.Cell) -> SyntheticFacts:
     else:
         known = f"{len(learnt)} recorded subjects, none of them in val or test of {inputs.dataset.path.name}"
     return SyntheticFacts(
-        name=given.name if given is not None else "trained here, one generator a repeat; numbers of the first",
+        name=given.name if given is not None else "generators of the repeats (numbers: the first one's)",
         n=len(cell.synthetic),
         images_per_class={c: int((cell.synthetic.labels == i).sum()) for i, c in enumerate(inputs.classes)},
         generator=str(card.get("generator") or ("trained here" if given is None else "unknown")),

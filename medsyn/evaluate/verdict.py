@@ -43,9 +43,9 @@ RULE = (
     "are chosen. On test, the difference of their {measure} (synthetic minus control{sign}) is taken with its 95 % "
     "interval over seeds and test subjects. Interval wholly {better} 0: helps. Wholly {worse} 0: hurts. Otherwise, "
     "wholly between −{margin:g} and +{margin:g}: equivalent. Otherwise, or with fewer than {seeds} seeds, or with "
-    "fewer than {few} subjects of a class in test, or where neither arm ranks better than chance or the generator "
-    "seems to have learnt from test subjects: no evidence. Only setting '{setting}' with classifier '{classifier}' "
-    "counts; all other numbers are there to be read, not to decide."
+    "fewer than {few} subjects of a class in test, or where neither arm was shown to rank better than chance or the"
+    " generator seems to have learnt from test subjects: no evidence. Only setting '{setting}' with classifier "
+    "'{classifier}' counts; all other numbers are there to be read, not to decide."
 )
 
 
@@ -225,7 +225,7 @@ def verdict(
         if _within(better, margin)
         else "",
         "equivalent": f" Any difference is smaller than {margin:g}.",
-        "no evidence": f" {void or few or barred or advice}",
+        "no evidence": f" {few or barred or void or advice}",
     }[decision]
     opening = {
         "helps": f"The synthetic {noun} help",

@@ -122,7 +122,7 @@ def test_learning_curve(lab):
 
 
 def test_folds(lab):
-    workspace, dataset = lab
+    _, dataset = lab
     result = evaluate(lab, folds=3)
     table, report = read_predictions(result.path), result.report
     tested = table[table.split == "test"]

@@ -78,7 +78,7 @@ def _sentence(copies: int, examined: int, shared: membership.Share | None) -> st
     compared = (
         f"{count} of {shared.n} synthetic images ({shared.share.value:.1%}) lie nearer to a training image than to "
         f"any of equally many unseen ones ({shared.references} each); chance gives {shared.null:.1%}, at most "
-        f"{shared.limit:.1%} in 99 of 100 cases"
+        f"{shared.limit:.1%} in 199 of 200 cases"
     )
     if copies or shared.found:
         parts = [few] * bool(copies) + [compared] * shared.found

@@ -55,7 +55,8 @@ def test(train: Sample, val: Sample, synthetic: Sample, seed: int) -> Labels:
     measured = f"a classifier of real images reaches AUROC {value:.2f} on them and {reference:.2f} on real val"
     if found:
         sentence = (
-            f"The synthetic labels do not mean what the real ones do: {measured}. Check how labels were assigned."
+            f"The synthetic labels do not mean what the real ones do: {measured}. Check how labels were assigned, and "
+            "whether the images show their class at all."
         )
     else:
         sentence = f"The synthetic labels mean what the real ones do: {measured}."
@@ -72,9 +73,9 @@ def random(control: Estimate) -> str | None:
     if control.low is None or control.low > 0.5:
         return None
     return (
-        f"The real-only control is not better than chance (AUROC {control.value:.2f}, 95 % interval {control.low:.2f} "
-        f"to {control.high:.2f}): the labels of this dataset may be random, not visible in its images, or too few to "
-        "learn from."
+        f"The real-only control was not shown to rank better than chance (AUROC {control.value:.2f}, 95 % "
+        f"interval {control.low:.2f} to {control.high:.2f}): the labels of this dataset may be random, not "
+        "visible in its images, or too few to learn from."
     )
 
 

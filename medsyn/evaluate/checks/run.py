@@ -204,7 +204,7 @@ class Checks:
         if len(cell.synthetic) < wanted:
             found.append(
                 f"The synthetic set holds {len(cell.synthetic)} images; a ratio of {max(ratios):g} asks for {wanted}: "
-                "larger ratios than it allows are left out."
+                f"all there are, x{len(cell.synthetic) / len(cell.real):.3g}, stand in for larger ratios."
             )
         units = self.inputs.dataset.meta["fingerprint"]["units_per_class"].values()
         few = any(counts.get(split, 0) < FEW_UNITS for counts in units for split in ("train", "val", "test"))

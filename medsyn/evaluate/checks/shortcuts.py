@@ -13,7 +13,7 @@ PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 FEATURES = [
     "mean brightness",
     "contrast (deviation)",
-    *(f"brightness, {p}th percentile" for p in PERCENTILES),
+    *(f"brightness, percentile {p}" for p in PERCENTILES),
     "brightness of the edge",
     "height",
     "width",

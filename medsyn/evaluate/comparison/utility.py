@@ -438,7 +438,7 @@ def worth(numbers: Sequence[int], values: Sequence[float], reached: float) -> re
     # More patients cannot make matters worse but by chance.
     rising = isotonic_regression(values).x
     if rising[-1] <= rising[0]:
-        return results.Worth(patients=None, sentence=f"More real patients did not help either: {scale}.")
+        return results.Worth(patients=None, sentence=f"No gain from more real patients was seen either: {scale}.")
     if reached <= rising[0]:
         return results.Worth(patients=0, sentence=f"The synthetic cases were worth no additional patient: {scale}.")
     if reached > rising[-1]:

@@ -156,6 +156,13 @@ def _dataset_path(
     if options.dataset:
         return workspace.find(DATASET, options.dataset)
     if opened is None:
+        there = workspace.all(DATASET, options.modality)
+        if path is not None and len(there) > 1:
+            raise UsageError(
+                "which dataset is this set to be compared with?",
+                where=path,
+                mend=f"Name it with --dataset: {', '.join(p.name for p in there)}.",
+            )
         return workspace.latest(DATASET, options.modality)
     digest = opened.card.get("dataset_digest")
     found = by_digest(workspace, digest) if digest else None

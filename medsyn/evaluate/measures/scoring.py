@@ -62,7 +62,10 @@ class Scores:
 
     def minus(self, other: Scores, measure: str) -> Estimate:
         """Paired difference, seed by seed and draw by draw."""
-        return statistics.estimate(*self.difference(other, measure), self.units)
+        found = statistics.estimate(*self.difference(other, measure), self.units)
+        most = 2.0 if measure == "brier" else 1.0
+        low, high = (None if v is None else min(most, max(-most, v)) for v in (found.low, found.high))
+        return found.model_copy(update={"low": low, "high": high})
 
     def difference(self, other: Scores, measure: str) -> tuple[np.ndarray, np.ndarray]:
         """Paired differences ``[S]`` and ``[S, B]``, as the functions of `statistics` take them."""

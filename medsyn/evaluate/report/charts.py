@@ -70,7 +70,8 @@ def arms(report: Report) -> Chart | None:
         axis="AUROC",
         groups=[Group("", rows)],
         legend={"val": "val"} | {_KIND[kind]: text for kind, text in words.items() if kind in kinds},
-        note=f"{verdict.setting}, {classifier_name(verdict.classifier)}. Hollow: on val, where arms are chosen. "
+        note=f"{verdict.setting}, {classifier_name(verdict.classifier)}. Hollow: on val, where arms are chosen "
+        "(mean over the repeats that choose). "
         "Filled: on test, opened for chosen arms only. Overlapping bars settle nothing; paired differences do.",
     )
 
@@ -208,14 +209,14 @@ def copying(report: Report) -> Chart | None:
     found = report.copying
     if not found.tested or not found.n:
         return None
-    lines = [(found.null, "honest generator")] + [(found.null_99, "99th percentile of chance")] * (found.null_99 < 1)
+    lines = [(found.null, "honest generator")] + [(found.null_99, "limit")] * (found.null_99 < 1)
     return Chart(
         id="copying-share",
         title="Share of synthetic images whose nearest real image is a training image",
         axis="share",
         groups=[Group("", [Row("synthetic", [Mark("Share", "synthetic", found.share)])])],
-        note=f"An honest generator shows {number(found.null)}. Beyond {number(found.null_99)}, the 99th percentile of "
-        "what chance alone gives, it counts as copying."
+        note=f"An honest generator shows {number(found.null)}. Beyond {number(found.null_99)}, the 99.5th percentile "
+        "of what chance alone gives, it counts as copying."
         if found.null_99 < 1
         else f"An honest generator shows {number(found.null)}.",
         lines=lines,

@@ -165,7 +165,7 @@ def _claim_answers(report: Report) -> dict[int, tuple[list[str], str]]:
             ],
             "settings-compared",
         ),
-        32: ([f"Test split of {dataset.name}, looked at {len(report.looks_at_test)} times."], "data"),
+        32: ([f"Test split of {dataset.name}, looks at it so far: {len(report.looks_at_test)}."], "data"),
         33: (external, "utility"),
         35: ([_split_counts(report)], "data"),
         37: ([verdict.sentence], "verdict"),
@@ -232,7 +232,8 @@ def _split_counts(report: Report) -> str:
     for counts in report.dataset.units_per_class.values():
         for split, n in counts.items():
             units[split] = units.get(split, 0) + n
-    return "Subjects: " + ", ".join(f"{split} {count(n)}" for split, n in units.items()) + "."
+    sums = ", ".join(f"{split} {count(n)}" for split, n in units.items())
+    return f"Subjects of the stored split, one with images of two classes counted in both: {sums}."
 
 
 def _sums(table: dict[str, dict[str, int]]) -> str:
