@@ -86,14 +86,14 @@ def test_rare_class(lab):
     scale = [a for a in arms if a.kind == "more real"]
     assert max(sum(a.real_images.values()) for a in scale) == sum(have.values())
     assert all(a.test is not None and a.val is None for a in scale)
-    assert f"{scale[-1].test['auroc'].value:.3f} with" in verdict.worth.sentence
+    assert verdict.worth is None  # nothing is read off from two repeats
     assert not any(c.arm == a.name for c in result.report.contrasts for a in scale)
 
     table = read_predictions(result.path)
     drawn = [set(table[(table.split == "val") & (table.repeat == r)].image) for r in range(2)]
     assert drawn[0] != drawn[1]
     assert set(table[table.split == "test"].image) == set(dataset.rows("test"))
-    assert result.report.synthetic.name.startswith("trained here")
+    assert result.report.synthetic.name.startswith("generators of the repeats")
     assert len(result.report.synthetic.checkpoint_digest) == 64
 
 

@@ -128,4 +128,4 @@ def test_worth_is_read_off_the_scale(reached, patients, words):
 
 
 def test_worth_without_a_rising_scale():
-    assert "did not help either" in utility.worth([0, 50], [0.8, 0.8], 0.9).sentence
+    assert "No gain from more real patients was seen" in utility.worth([0, 50], [0.8, 0.8], 0.9).sentence
