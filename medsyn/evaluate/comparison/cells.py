@@ -13,11 +13,9 @@ import pandas as pd
 from medsyn.compute import numpy_rng
 from medsyn.config import EvaluateOptions
 from medsyn.data import SPLITS
+from medsyn.data.splits import TUNE_OF_TRAIN
 from medsyn.errors import DataError
 from medsyn.evaluate.inputs.images import Images, join
-
-TUNE = 0.1
-"""Of the drawn training subjects, for the generator's monitoring."""
 
 FEWEST = 3
 """Subjects of a class in a drawn training or val part, where there are as many."""
@@ -156,20 +154,20 @@ class _Units:
         places = [self.images[name] for name in names]
         return self.table.index.to_numpy()[np.concatenate(places)] if places else np.empty(0, np.int64)
 
-    def draw(self, repeat: int, train: Mapping[str, np.ndarray], val: Mapping[str, np.ndarray], left: bool) -> Draw:
+    def draw(self, repeat: int, train: Mapping[str, np.ndarray], val: Mapping[str, np.ndarray]) -> Draw:
         """A draw from the subjects of every class in training and val; test is all of the stored one."""
         split_of = {int(i): "test" for i in self.table.index[self.table["split"] == "test"]}
         for label in self.classes:
-            tune = max(1, round(TUNE * len(train[label]))) if len(train[label]) > 3 else 0
-            for split, names in (
-                ("tune", train[label][:tune]),
-                ("train", train[label][tune:]),
-                ("val", val[label]),
-            ):
+            for split, names in (_with_tune(train[label]) | {"val": val[label]}).items():
                 split_of |= {int(i): split for i in self.numbers(names)}
         rest = self.table.index[self.table["split"].isin(["train", "tune"])].to_numpy()
-        more = rest[[int(i) not in split_of for i in rest]] if left else np.empty(0, np.int64)
-        return Draw(repeat, 0, split_of, more)
+        return Draw(repeat, 0, split_of, rest[[int(i) not in split_of for i in rest]])
+
+
+def _with_tune(names: np.ndarray) -> dict[str, np.ndarray]:
+    """Drawn training subjects of one class, the first of them for the generator's monitoring."""
+    tune = max(1, round(TUNE_OF_TRAIN * len(names))) if len(names) > 3 else 0
+    return {"tune": names[:tune], "train": names[tune:]}
 
 
 def _fraction(units: _Units, options: EvaluateOptions, share: float, *, decides: bool) -> Setting:
@@ -187,7 +185,7 @@ def _fraction(units: _Units, options: EvaluateOptions, share: float, *, decides:
                 }
                 for split in ("train", "val")
             )
-            draws.append(units.draw(repeat, train, val, left=True))
+            draws.append(units.draw(repeat, train, val))
     words = f"{100 * share:g} % of the subjects in training and val, drawn anew for every repeat; test is whole."
     subjects: Literal["stored", "drawn"] = "stored" if share == 1 else "drawn"
     return Setting(f"{100 * share:g} % of the subjects", words, draws, True, decides, subjects)
@@ -213,7 +211,7 @@ def _rare(units: _Units, options: EvaluateOptions) -> Setting:
             c: units.order(c, "val", options.seed, repeat)[: max(FEWEST, round(options.val_share * n))]
             for c, n in wanted.items()
         }
-        draws.append(units.draw(repeat, train, val, left=True))
+        draws.append(units.draw(repeat, train, val))
     told = ", ".join(f"{c} {n}" for c, n in wanted.items())
     words = f"Training subjects drawn anew for every repeat ({told}), val shrunk with them; test is whole."
     return Setting(f"training of {told}", words, draws, True, subjects="drawn")
@@ -264,8 +262,7 @@ def _folds(units: _Units, options: EvaluateOptions) -> Setting:
             for c in units.classes:
                 rest = np.array([n for n in units.of(c, *SPLITS) if fold_of[n] not in (fold, (fold + 1) % k)])
                 rest = numpy_rng("cells", options.seed, repeat, fold, c).permutation(rest)
-                tune = max(1, round(TUNE * len(rest))) if len(rest) > 3 else 0
-                parts = {"tune": rest[:tune], "train": rest[tune:]}
+                parts = _with_tune(rest)
                 for split, place in (("test", fold), ("val", (fold + 1) % k)):
                     parts[split] = np.array([n for n in units.of(c, *SPLITS) if fold_of[n] == place])
                 for split, names in parts.items():
