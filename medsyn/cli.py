@@ -44,13 +44,37 @@ ThreadsOption = Annotated[int | None, typer.Option(help="Threads of torch; defau
 def ingest(
     paths: Annotated[list[str] | None, typer.Argument(help="Files and folders; none: the built-in sample.")] = None,
     labels: Annotated[str | None, typer.Option(help="CSV with one row an image.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Its column with the class.")] = None,
+    label_columns: Annotated[
+        list[str] | None, typer.Option("--label-column", help="Its column with the class; more: further targets.")
+    ] = None,
+    label_from: Annotated[str | None, typer.Option(help="Class from the folder, or a DICOM tag: tag:NAME.")] = None,
+    label_map: Annotated[
+        list[str] | None, typer.Option("--map", help="A label under another name: pos=pneumonia; repeatable.")
+    ] = None,
+    mask_label: Annotated[str | None, typer.Option(help="Class of a slice by its mask: lesion>0.")] = None,
     classes: Annotated[str | None, typer.Option(help="The classes there are, in order: normal,pneumonia.")] = None,
-    file_column: Annotated[str | None, typer.Option(help="Its column with the file name.")] = None,
-    subject_column: Annotated[str | None, typer.Option(help="Its column with the patient.")] = None,
+    file_column: Annotated[
+        str | None, typer.Option(help="Its column that names the file, patient, study, series or SOP instance.")
+    ] = None,
+    subject_from: Annotated[
+        str | None, typer.Option(help="Its column with the patient; or file, or folder: each one is a patient.")
+    ] = None,
     modality: ModalityOption = None,
-    name: Annotated[str | None, typer.Option(help="Name of the dataset; default: the modality.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the dataset; one that exists is added to. Default: the modality.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the stored images in pixels.")] = None,
+    window: Annotated[str | None, typer.Option(help="Of CT: lung, soft, brain, bone, or centre,width.")] = None,
+    slices: Annotated[str | None, typer.Option(help="Of volumes: all, middle or every=N.")] = None,
+    colour: Annotated[str | None, typer.Option(help="Of colour images: grey or rgb.")] = None,
+    allow_burned_in: Annotated[
+        bool | None, typer.Option("--allow-burned-in", help="Take images that say they show text.")
+    ] = None,
+    show_paths: Annotated[
+        bool | None, typer.Option("--show-paths", help="Name files by path, not by ledger number.")
+    ] = None,
+    max_failures: Annotated[float | None, typer.Option(help="Share of the files that may fail.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Values a file may claim to hold.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores.")] = None,
     seed: SeedOption = None,
     sample_subjects: Annotated[int | None, typer.Option(help="Simulated patients of the built-in sample.")] = None,

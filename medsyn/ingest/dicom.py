@@ -17,7 +17,7 @@ from medsyn.data.grey import luminance
 from medsyn.ingest import deidentify
 from medsyn.ingest.deidentify import Covariates, keyed
 from medsyn.ingest.intensity import Display, lookup, sigmoid, window_range
-from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NOBODY = frozenset({"ANON", "ANONYM", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "UNKNOWN", "NONE", "NULL", "NA", "N/A"})
@@ -37,7 +37,7 @@ def looks_like(head: bytes) -> bool:
     return little or big
 
 
-def probe(found: Probe) -> None:
+def probe(found: Probe, look: LookFor) -> None:
     """Read the header up to the pixels and fill ``found``.
 
     Raises:
@@ -45,7 +45,8 @@ def probe(found: Probe) -> None:
     """
     tags = ["SOPClassUID", "Modality", "SeriesInstanceUID", "ImageType", "InstanceNumber", "BurnedInAnnotation"]
     tags += ["ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"]
-    header = _header(dcmread(found.path, force=True, stop_before_pixels=True, specific_tags=tags))
+    with stream(found) as file:
+        header = _header(dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags))
     sop_class = UID(str(header.get("SOPClassUID", "") or ""))
     meta = str(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID", "") or "")
     if _DICOMDIR in (sop_class, meta):
@@ -57,7 +58,7 @@ def probe(found: Probe) -> None:
         raise Refused("not_an_image_class", "a DICOM object of another kind than an image")
     if "LOCALIZER" in [str(v).upper() for v in _many(header.get("ImageType"))]:
         raise Refused("localiser", "a localiser")
-    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
+    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES" and not look.allow_burned_in:
         raise Refused("burned_in", "the header says that text is burned into the pixels", "quarantined")
     found.modality = str(header.get("Modality", "") or "").strip().upper()
     found.series = str(header.get("SeriesInstanceUID", "") or "")
@@ -65,8 +66,8 @@ def probe(found: Probe) -> None:
     found.instance = int(header.get("InstanceNumber", 0) or 0)
     rows, columns = int(header.get("Rows", 0) or 0), int(header.get("Columns", 0) or 0)
     values = rows * columns * int(header.get("NumberOfFrames", 1) or 1) * int(header.get("SamplesPerPixel", 1) or 1)
-    if values > MAX_VALUES:
-        raise Refused("too_large", f"the header claims more than {MAX_VALUES} values", "failed")
+    if values > look.max_pixels:
+        raise Refused("too_large", f"the header claims more than {look.max_pixels} values (--max-pixels)", "failed")
 
 
 def accepts(found: Probe, dicom_modalities: list[str], named: bool) -> bool:
@@ -80,7 +81,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     Raises:
         Refused: No pixels, or pixels that do not fit the dataset.
     """
-    data = open_binary(found.path)
+    data = content(found)
     header = dcmread(io.BytesIO(data), force=True)
     if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise Refused("no_pixel_data", "an image header without pixels")

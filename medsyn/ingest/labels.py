@@ -65,7 +65,7 @@ class LabelTable:
             if subject_column is not None:
                 told.append(f"labels: patients are named in column '{subject_column}'")
         elif subject_column not in columns:
-            raise _no_column(path, f"no column '{subject_column}'", columns, "--subject-column")
+            raise _no_column(path, f"no column '{subject_column}'", columns, "--subject-from")
         return cls(Path(path).absolute(), rows, file_column, label_column, subject_column, told)
 
     def check_classes(self, classes: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from medsyn.data.grey import luminance
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
-from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
 from medsyn.workspace import SYNTHETIC
 
 KNOWN = {  # file name -> modality and class names, as published with MedMNIST v2
@@ -33,14 +33,14 @@ def looks_like(head: bytes) -> bool:
     return head.startswith(b"PK\x03\x04")
 
 
-def probe(found: Probe) -> None:
+def probe(found: Probe, look: LookFor) -> None:
     """Check the layout and note the side of the images.
 
     Raises:
         Refused: Another archive than MedMNIST's layout.
     """
     shapes = {}
-    with zipfile.ZipFile(found.path) as archive:
+    with stream(found) as file, zipfile.ZipFile(file) as archive:
         for split in _SPLITS:
             if f"{split}_images.npy" in archive.namelist():
                 with archive.open(f"{split}_images.npy") as member:
@@ -56,8 +56,8 @@ def probe(found: Probe) -> None:
     shape = shapes["train"]
     if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or 0 in shape:
         raise Refused("npz_shape", "images must be [n, height, width] or [n, height, width, 3]", "failed")
-    if sum(np.prod([float(n) for n in s]) for s in shapes.values()) > MAX_VALUES:
-        raise Refused("too_large", f"the header claims more than {MAX_VALUES} values", "failed")
+    if sum(np.prod([float(n) for n in s]) for s in shapes.values()) > look.max_pixels:
+        raise Refused("too_large", f"the header claims more than {look.max_pixels} values (--max-pixels)", "failed")
     found.side = int(shape[1]) if shape[1] == shape[2] else None
     # Training images alone are a set that somebody has still to split.
     found.official = all(shapes.get(split, (0,))[0] for split in ("val", "test"))
@@ -71,7 +71,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     """
     if recipe.hounsfield:
         raise Refused("no_hounsfield", "plain pictures, which hold no Hounsfield units")
-    digest = hashlib.sha256(open_binary(found.path)).hexdigest()
+    digest = hashlib.sha256(content(found)).hexdigest()
     facts = Facts(
         digest=digest,
         modality=recipe.preset.modality,
@@ -93,7 +93,7 @@ def _is_synthetic_set(folder: Path) -> bool:
 
 def _planes(found: Probe, digest: str, recipe: Recipe, names: tuple[str, ...] | None) -> Iterator[Plane]:
     number = 0
-    with np.load(found.path, allow_pickle=False) as arrays:
+    with stream(found) as file, np.load(file, allow_pickle=False) as arrays:
         for split in (s for s in _SPLITS if f"{s}_images" in arrays):
             images = arrays[f"{split}_images"]
             labels = _labels(arrays, split, len(images), names)

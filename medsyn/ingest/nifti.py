@@ -8,6 +8,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import nibabel
 import numpy as np
@@ -15,7 +16,7 @@ from nibabel.arrayproxy import ArrayProxy
 
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
-from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused
+from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, stream
 
 MAX_BYTES = 2**29
 """Stored bytes of one volume: with the copies of its slices and its sample, a worker stays around 1 GiB."""
@@ -42,15 +43,14 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     Raises:
         Refused: A mask, a header without data, or values that are not finite.
     """
-    digest = _digest(found.path)
-    opener = gzip.open if _is_gzip(found.path) else open
-    with opener(found.path, "rb") as stream:
-        magic = stream.read(348)
+    with stream(found) as file, _plain(file) as data:
+        digest = _digest(file)
+        magic = data.read(348)
         if magic[344:348] == b"ni1\0" or magic[4:8] == b"ni2\0":
             raise Refused("nifti_pair", "the header of an .hdr/.img pair")
-        stream.seek(0)
+        data.seek(0)
         kind = nibabel.Nifti2Image if magic[4:8] == b"n+2\0" else nibabel.Nifti1Image
-        image = kind.from_stream(stream)
+        image = kind.from_stream(data)
         shape = image.shape
         if len(shape) < 2 or 0 in shape:
             raise Refused("zero_size", "a volume without extent", "failed")
@@ -58,7 +58,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         if np.prod([float(n) for n in shape[:3]]) * proxy.dtype.itemsize > MAX_BYTES:
             raise Refused("too_large", f"the header claims more than {MAX_BYTES >> 20} MiB a volume", "failed")
         # The first of a series lies in one piece at the start of the data.
-        first = ArrayProxy(stream, ((*shape, 1)[:3], proxy.dtype, proxy.offset, proxy.slope, proxy.inter))
+        first = ArrayProxy(data, ((*shape, 1)[:3], proxy.dtype, proxy.offset, proxy.slope, proxy.inter))
         volume = _Volume(np.asanyarray(first.get_unscaled()), float(proxy.slope), float(proxy.inter))
     facts = Facts(
         digest=digest,
@@ -134,11 +134,15 @@ def _planes(volume: _Volume, affine: np.ndarray, sample: np.ndarray, recipe: Rec
         )
 
 
-def _is_gzip(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def _plain(file: BinaryIO) -> BinaryIO:
+    """The file without its compression."""
+    magic = file.read(2)
+    file.seek(0)
+    return gzip.GzipFile(fileobj=file) if magic == b"\x1f\x8b" else file  # type: ignore[return-value]
 
 
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(file: BinaryIO) -> str:
+    """SHA-256 of the whole file; leaves it at its start."""
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    return digest

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from medsyn.data.grey import grey
 from medsyn.ingest.deidentify import keyed
-from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
+from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, content
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "MPO")
@@ -29,12 +29,12 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     """
     if recipe.hounsfield:
         raise Refused("no_hounsfield", "a plain picture, which holds no Hounsfield units")
-    data = open_binary(found.path)
+    data = content(found)
     digest = hashlib.sha256(data).hexdigest()
     image = Image.open(io.BytesIO(data), formats=_FORMATS)
     pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    if float(image.width) * image.height * pages > MAX_VALUES:
-        raise Refused("too_large", f"the header claims more than {MAX_VALUES} values", "failed")
+    if float(image.width) * image.height * pages > recipe.max_pixels:
+        raise Refused("too_large", f"the header claims more than {recipe.max_pixels} values (--max-pixels)", "failed")
     facts = Facts(
         digest=digest,
         modality=recipe.preset.modality,

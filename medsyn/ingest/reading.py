@@ -28,6 +28,15 @@ Task = list[list[Probe]]
 
 
 @dataclass
+class Image:
+    """One stored image: its description, pixels ``[C, H, W]`` and segmentation ``[H, W]`` uint8, or None."""
+
+    record: ImageRecord
+    pixels: np.ndarray
+    mask: np.ndarray | None = None
+
+
+@dataclass
 class FileResult:
     """What became of one file."""
 
@@ -36,7 +45,7 @@ class FileResult:
     reason: str = ""
     detail: str = ""
     facts: Facts | None = None
-    images: list[tuple[ImageRecord, np.ndarray]] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
 
 
 def plan(probes: Sequence[Probe], by_series: bool) -> list[Task]:
@@ -129,9 +138,7 @@ def _read_file(found: Probe, recipe: Recipe, result: FileResult) -> tuple[list[_
     return smalls, unranged
 
 
-def _finish(
-    small: _Small, common: Display | None, result: FileResult, recipe: Recipe
-) -> tuple[ImageRecord, np.ndarray]:
+def _finish(small: _Small, common: Display | None, result: FileResult, recipe: Recipe) -> Image:
     plane, facts = small.plane, result.facts
     assert facts is not None
     display = _preset_window(recipe) or plane.display or common
@@ -174,7 +181,7 @@ def _finish(
         age_band=facts.covariates.age_band,
         vendor=facts.covariates.vendor,
     )
-    return record, stored[None]
+    return Image(record, stored[None])
 
 
 def _preset_window(recipe: Recipe) -> Display | None:

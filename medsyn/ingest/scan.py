@@ -11,7 +11,7 @@ from pathlib import Path
 from medsyn.config import MODALITIES, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import dicom, medmnist, nifti, raster
-from medsyn.ingest.source import Probe, Refused, quiet
+from medsyn.ingest.source import LookFor, Probe, Refused, quiet, stream
 
 _WORKSPACE = "medsyn.json"
 
@@ -28,6 +28,7 @@ class Input:
     root: str
     relative: str
     refused: Refused | None = None
+    member: str | None = None
 
 
 def find(paths: Sequence[str]) -> list[Input]:
@@ -71,33 +72,33 @@ def _below(root: Path) -> Iterator[tuple[Path, Refused | None]]:
         yield folder, Refused("unreadable_folder", "a folder that may not be read", "failed")
 
 
-def probe_chunk(inputs: Sequence[Input]) -> list[Probe]:
+def probe_chunk(inputs: Sequence[Input], look: LookFor) -> list[Probe]:
     """First look at some files; whatever is wrong with one is in its `Probe`."""
     with quiet():
-        return [_probe(item) for item in inputs]
+        return [_probe(item, look) for item in inputs]
 
 
-def _probe(item: Input) -> Probe:
-    found = Probe(item.number, item.path)
+def _probe(item: Input, look: LookFor) -> Probe:
+    found = Probe(item.number, item.path, item.member)
     try:
         if item.refused:
             raise item.refused
         if not Path(item.path).is_file():
             raise Refused("not_a_file", "neither a file nor a link to one")
-        with open(item.path, "rb") as file:
+        with stream(found) as file:
             head = file.read(4096)
         if not head:
             raise Refused("empty", "an empty file", "failed")
         if dicom.looks_like(head):
             found.kind = "dicom"
-            dicom.probe(found)
+            dicom.probe(found, look)
         elif nifti.looks_like(head):
             found.kind = "nifti"
         elif raster.looks_like(head):
             found.kind = "raster"
         elif medmnist.looks_like(head):
             found.kind = "npz"
-            medmnist.probe(found)
+            medmnist.probe(found, look)
         else:
             raise Refused("not_an_image", "not a format that is read")
     except Refused as refused:

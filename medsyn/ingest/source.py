@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -17,8 +16,8 @@ from medsyn.ingest.deidentify import Covariates
 from medsyn.ingest.intensity import Display
 
 FileKind = Literal["dicom", "nifti", "raster", "npz", "other"]
-MAX_VALUES = 2**29
-"""Values of one file above which its header is taken for a lie."""
+MAX_VALUES = 2**28
+"""Values of one file above which its header is taken for a lie, unless the user says otherwise."""
 
 
 class Refused(Exception):
@@ -44,15 +43,36 @@ class Probe:
 
     number: int
     path: str
+    member: str | None = None  # name inside of an archive
     kind: FileKind = "other"
     refused: Refused | None = None
     modality: str = ""  # DICOM Modality
-    series: str = ""  # SeriesInstanceUID
+    series: str = ""  # keyed SeriesInstanceUID
+    names: dict[str, str] = field(default_factory=dict)  # kind of identifier (see `labels.IDENTIFIERS`) -> keyed value
+    tag: str | None = None  # value of the tag that `LookFor` asks for
     position: float | None = None  # mm along the slice normal
+    orientation: tuple[float, ...] = ()  # six direction cosines
+    frames: int = 1
     instance: int = 0
     side: int | None = None  # native side of square npz images
     official: bool = False  # npz with a val and a test split of its own
     slice_index: int | None = None  # place in its series, set when all files are known
+    mask: Probe | None = None  # the segmentation that belongs to this volume
+
+
+@dataclass(frozen=True)
+class LookFor:
+    """What the first look at a file needs to know.
+
+    Attributes:
+        key: Project key: identifiers leave a header keyed, or not at all.
+        tag: DICOM keyword of the tag that holds the class, or None.
+    """
+
+    key: bytes
+    tag: str | None = None
+    allow_burned_in: bool = False
+    max_pixels: int = MAX_VALUES
 
 
 @dataclass
@@ -82,7 +102,8 @@ class Plane:
     """One 2-D image at full resolution.
 
     Attributes:
-        values: Modality values, or the output of a VOI LUT, float32 ``[H, W]``.
+        values: Modality values, or the output of a VOI LUT, float32 ``[H, W]``; colour that is kept ``[H, W, 3]``.
+        mask: Segmentation values ``[H, W]`` uint8, or None.
         frame: Number within the file.
         display: Range stated by the source; None: percentiles of the group.
         valid: False where the file says padding, or None.
@@ -104,25 +125,42 @@ class Plane:
     label: str | None = None
     subject: str | None = None
     official_split: str | None = None
+    mask: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What readers need to know of the dataset in the making."""
+    """What readers need to know of the dataset in the making.
+
+    Attributes:
+        preset: Of the modality, with the window that the user asked for.
+        slices: ``all``, ``middle`` or ``every=N``.
+        colour: Whether colour images are kept in colour.
+    """
 
     key: bytes
     preset: Preset
     size: int
     hounsfield: bool
+    slices: str = "all"
+    colour: bool = False
+    max_pixels: int = MAX_VALUES
+    mask_label: str | None = None
 
     @property
     def percentiles(self) -> tuple[float, float]:
         return self.preset.percentiles or (0.5, 99.5)
 
 
-def open_binary(path: str) -> bytes:
+def stream(found: Probe) -> BinaryIO:
+    """The file, or the member of an archive, opened for reading and seeking."""
+    return open(found.path, "rb")
+
+
+def content(found: Probe) -> bytes:
     """The whole file."""
-    return Path(path).read_bytes()
+    with stream(found) as file:
+        return file.read()
 
 
 @contextmanager

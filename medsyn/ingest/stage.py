@@ -31,7 +31,7 @@ from medsyn.ingest.labels import LabelRow, LabelTable
 from medsyn.ingest.ledger import Ledger, Row, write_paths
 from medsyn.ingest.reading import FileResult
 from medsyn.ingest.scan import Input
-from medsyn.ingest.source import Probe, Recipe
+from medsyn.ingest.source import LookFor, Probe, Recipe
 from medsyn.progress import SILENT, Progress, track
 from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
 
@@ -97,15 +97,20 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
                 size=SAMPLE_SIDE,
                 progress=lambda done, _: task.update(done),
             )
-        own = {"paths": [str(folder / "films")], "labels": str(labels), "label_column": "label", "file_column": "file"}
-        simulated = options.model_copy(update={**own, "subject_column": None})
+        own = {
+            "paths": [str(folder / "films")],
+            "labels": str(labels),
+            "label_columns": ["label"],
+            "file_column": "file",
+        }
+        simulated = options.model_copy(update={**own, "subject_from": None})
         return _ingest(simulated, workspace, progress, sample=True)
 
 
 def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *, sample: bool) -> IngestResult:
     table = None
     if options.labels is not None:
-        table = LabelTable.open(options.labels, options.label_column, options.file_column, options.subject_column)
+        table = LabelTable.open(options.labels, options.label_columns[0], options.file_column, options.subject_from)
         for line in table.told:
             progress.say(line)
         if options.classes:
@@ -115,8 +120,10 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
         progress.say(f"folders left out: {n} {reason} (see the ledger)")
     with _mapper(options.workers, len(inputs)) as mapper:
         ledger = Ledger()
+        tag = (options.label_from or "").partition("tag:")[2] or None
+        look = LookFor(workspace.project_key(), tag, options.allow_burned_in, options.max_pixels)
         chunks = [inputs[i : i + reading.CHUNK] for i in range(0, len(inputs), reading.CHUNK)]
-        probed = track(progress, "Looking at files", mapper(scan.probe_chunk, chunks), len(chunks))
+        probed = track(progress, "Looking at files", mapper(partial(scan.probe_chunk, look=look), chunks), len(chunks))
         probes = [p for chunk in probed for p in chunk]
         wanted = selection.readable(probes, ledger, options)
         preset, why = scan.choose_modality(wanted, options.modality)
@@ -134,7 +141,18 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
         if preset.storage == "hounsfield" and not hounsfield:
             caveats.append("plain pictures hold no Hounsfield units: grey values are relative")
         scan.order_slices(wanted)
-        recipe = Recipe(workspace.project_key(), preset, selection.side(options, wanted, preset.size), hounsfield)
+        if options.window:
+            preset = preset.model_copy(update={"window": options.window})
+        recipe = Recipe(
+            look.key,
+            preset,
+            selection.side(options, wanted, preset.size),
+            hounsfield,
+            slices=options.slices,
+            colour=(options.colour or preset.colour) == "rgb",
+            max_pixels=options.max_pixels,
+            mask_label=options.mask_label,
+        )
         job = _Job(options, workspace, progress, recipe, ledger, inputs, labels, caveats, sample)
         with tracking.start(workspace, "ingest", preset.modality) as run:
             return job.execute(mapper, wanted, run)
@@ -259,12 +277,13 @@ class _Job:
         self.warned.update(dict.fromkeys(result.facts.warnings, len(result.images)))
         self.warned["synthetic"] += len(result.images) if result.facts.synthetic else 0
         self.subject_from[origin if origin != "file" or kind != "nifti" else "volume"] += len(result.images)
-        for record, pixels in result.images:
+        for image in result.images:
+            record = image.record
             if row:
                 _apply(row, record)
             record.subject = subject or record.subject
             record.also_subject = also if also != record.subject else None
-            writer.add(record, pixels)
+            writer.add(record, image.pixels)
 
     def _track(self, run: tracking.Run, meta: Mapping[str, Any]) -> None:
         summary = self.ledger.summary()
@@ -345,7 +364,7 @@ _ONLY_IDENTICAL = "; only pixel-identical images are recognised as one patient's
 def _subject_caveats(subject_from: Mapping[str, int]) -> list[str]:
     texts = {
         "study": "images without patient id: each study counts as one subject, and a patient may be in two splits",
-        "file": "images without patient id (has the CSV one? name it with --subject-column): each file counts as one "
+        "file": "images without patient id (has the CSV one? name it with --subject-from): each file counts as one "
         "subject, and a patient may be in two splits" + _ONLY_IDENTICAL,
         "volume": "images of volumes without patient id: each file counts as one subject" + _ONLY_IDENTICAL,
         "image": "images of an npz file: it holds no patient ids, each image counts as one subject, "

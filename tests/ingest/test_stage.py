@@ -184,9 +184,9 @@ def test_patients_of_header_and_table_can_only_merge(tmp_path: Path, workspace: 
     rows[6]["label"] = rows[7]["label"] = rows[2]["label"] = "a"
     labels = table(tmp_path / "labels.csv", rows)
     with pytest.raises(DataError, match="class 'b' has fewer than 2 subjects"):
-        go(workspace, tmp_path / "films", labels, subject_column=column)
+        go(workspace, tmp_path / "films", labels, subject_from=column)
     rows[6]["label"] = "b"
-    result = go(workspace, tmp_path / "films", table(tmp_path / "labels.csv", rows), subject_column=column)
+    result = go(workspace, tmp_path / "films", table(tmp_path / "labels.csv", rows), subject_from=column)
     assert (result.subjects, units_of(result)) == (4, 3)
 
 
@@ -367,9 +367,9 @@ def test_errors_of_labels(tmp_path: Path, workspace: Workspace, pictures: Pictur
     own.write_bytes(b"\xff\xfe\x00file,label")
     failing(workspace, DataError, "cannot be read as UTF-8", folder, own)
     with_table(rows[:0], "has no row")
-    with_table(rows, "no label column 'diagnosis'; there are: file, label, patient_id", label_column="diagnosis")
+    with_table(rows, "no label column 'diagnosis'; there are: file, label, patient_id", label_columns="diagnosis")
     with_table(rows.rename(columns={"file": "x"}), "no column that names files; there are: x, label")
-    with_table(rows, "no column 'who'", subject_column="who")
+    with_table(rows, "no column 'who'", subject_from="who")
     with_table(rows.assign(label="a"), "only the class 'a'")
     with_table(rows.assign(label=""), "no label at all")
     with_table(rows.assign(label=["rare", *"ab" * 5, "a"]), "class 'rare' has fewer than 2 subjects")
