@@ -17,6 +17,7 @@ from medsyn.data.grey import luminance
 from medsyn.ingest import deidentify
 from medsyn.ingest.deidentify import Covariates, keyed
 from medsyn.ingest.intensity import Display, lookup, sigmoid, window_range
+from medsyn.ingest.labels.identifiers import IDENTIFIERS
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
@@ -45,8 +46,15 @@ def probe(found: Probe, look: LookFor) -> None:
     """
     tags = ["SOPClassUID", "Modality", "SeriesInstanceUID", "ImageType", "InstanceNumber", "BurnedInAnnotation"]
     tags += ["ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"]
+    tags += [*IDENTIFIERS.values(), *filter(None, [look.tag])]
     with stream(found) as file:
         header = _header(dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags))
+    found.names = {
+        kind: keyed(look.key, f"id-{kind}", name)
+        for kind, keyword in IDENTIFIERS.items()
+        if (name := _text(header, keyword)) and not (kind == "patient" and name.upper() in _NOBODY)
+    }
+    found.tag = _text(header, look.tag) or None if look.tag else None
     sop_class = UID(str(header.get("SOPClassUID", "") or ""))
     meta = str(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID", "") or "")
     if _DICOMDIR in (sop_class, meta):

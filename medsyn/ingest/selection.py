@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from medsyn.config import IngestOptions
 from medsyn.errors import DataError
 from medsyn.ingest import dicom
-from medsyn.ingest.labels import LabelRow, LabelTable
+from medsyn.ingest.labels import Joined, LabelSource
 from medsyn.ingest.ledger import Ledger, Row
 from medsyn.ingest.scan import Input
 from medsyn.ingest.source import Probe
@@ -48,42 +48,48 @@ def of_modality(wanted: Sequence[Probe], ledger: Ledger, codes: list[str], named
 
 
 def join(
-    table: LabelTable | None, inputs: Sequence[Input], wanted: Sequence[Probe], ledger: Ledger
-) -> tuple[dict[int, LabelRow], list[str]]:
-    """Rows of the labels for the files that will be read; files without one go to the ledger.
+    source: LabelSource, inputs: Sequence[Input], wanted: Sequence[Probe], ledger: Ledger, key: bytes
+) -> tuple[Joined, list[Probe]]:
+    """What is said of the files that will be read, and these files; those without a label go to the ledger.
 
     Raises:
         DataError: No file has a label, or all have the same.
     """
-    if table is None:
-        return {}, []
-    numbers = {p.number for p in wanted if p.kind != "npz"}
-    npz = (
-        ["the labels file does not apply to npz files: they carry their own labels"]
-        if len(numbers) < len(wanted)
-        else []
-    )
-    if not numbers:
-        return {}, npz
-    kinds = {p.number: p.kind for p in wanted}
-    matched, unmatched = table.join(inputs, numbers)
-    labels = {n: row for n, row in matched.items() if n in numbers and row.label is not None}
-    for n in sorted(numbers - labels.keys()):
-        detail = "its row has no label" if n in matched else "no row of the labels names it"
-        ledger.add(Row(n, kinds[n], "skipped", "no_label", detail))
-    classes = sorted({str(row.label) for row in labels.values()})
-    if len(classes) < 2 and len(numbers) == len(wanted):
+    not_raw = source.not_raw(inputs)
+    for p in (p for p in wanted if p.number in not_raw):
+        ledger.add(Row(p.number, p.kind, "skipped", "not_raw", "in a folder of BIDS that holds no raw data"))
+    wanted = [p for p in wanted if p.number not in not_raw]
+    with_own = [p for p in wanted if p.kind == "npz"]
+    others = [p for p in wanted if p.kind != "npz"]
+    joined = source.join(inputs, others, key) if others else Joined(labelled=False)
+    if with_own and source.table is not None:
+        joined.caveats.append("the labels file does not apply to npz files: they carry their own labels")
+    if joined.unmatched:
+        joined.caveats.append(
+            f"{joined.unmatched} rows of the labels name no file that was found, or one that another row names better"
+        )
+    if not joined.labelled:
+        return joined, wanted
+    kept = set()
+    for p in others:
+        row = joined.rows.get(p.number)
+        if row is not None and row.label is not None:
+            kept.add(p.number)
+        elif row is None:
+            ledger.add(Row(p.number, p.kind, "skipped", "no_label", "nothing names its class"))
+        elif row.state == "uncertain":
+            ledger.add(Row(p.number, p.kind, "skipped", "uncertain_label", "its label is uncertain"))
+        else:
+            ledger.add(Row(p.number, p.kind, "skipped", "no_label", "its label is empty"))
+    classes = sorted({str(joined.rows[n].label) for n in kept})
+    if len(classes) < 2 and not with_own:
         found = f"only the class '{classes[0]}'" if classes else "no label at all"
         raise DataError(
-            f"column '{table.label_column}' gives {found} for {len(numbers)} images",
-            where=table.path,
-            mend="Two classes are needed; name another column with --label-column.",
+            f"{found} for {len(others)} images",
+            where=joined.where,
+            mend="Two classes are needed; name another column with --label-column, or see --label-from.",
         )
-    return labels, npz + (
-        [f"{unmatched} rows of the labels name no file that was found, or one that another row names better"]
-        if unmatched
-        else []
-    )
+    return joined, [p for p in wanted if p.kind == "npz" or p.number in kept]
 
 
 def tell_folders(inputs: Sequence[Input], wanted: Sequence[Probe], progress: Progress) -> None:
@@ -96,7 +102,7 @@ def tell_folders(inputs: Sequence[Input], wanted: Sequence[Probe], progress: Pro
     if any(len(names) > 1 for names in folders.values()):
         progress.say(
             "images lie in several sub-folders; their names are not taken for classes: "
-            "the dataset is unlabelled, and training needs --labels"
+            "the dataset is unlabelled, and training needs --labels, or --label-from folder"
         )
 
 

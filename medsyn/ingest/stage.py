@@ -25,13 +25,13 @@ from medsyn.data.sample import write_sample
 from medsyn.data.schema import ImageRecord
 from medsyn.data.writer import DatasetWriter, ties
 from medsyn.errors import DataError, EnvironmentFault, UsageError
-from medsyn.ingest import reading, scan, selection
-from medsyn.ingest.deidentify import keyed
-from medsyn.ingest.labels import LabelRow, LabelTable
+from medsyn.ingest import reading, scan, selection, subjects
+from medsyn.ingest.labels import LabelRow, LabelSource
 from medsyn.ingest.ledger import Ledger, Row, write_paths
 from medsyn.ingest.reading import FileResult
 from medsyn.ingest.scan import Input
 from medsyn.ingest.source import LookFor, Probe, Recipe
+from medsyn.ingest.subjects import Claim
 from medsyn.progress import SILENT, Progress, track
 from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
 
@@ -108,13 +108,9 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
 
 
 def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *, sample: bool) -> IngestResult:
-    table = None
-    if options.labels is not None:
-        table = LabelTable.open(options.labels, options.label_columns[0], options.file_column, options.subject_from)
-        for line in table.told:
-            progress.say(line)
-        if options.classes:
-            table.check_classes(options.classes)
+    source = LabelSource.open(options)
+    for line in source.told:
+        progress.say(line)
     inputs = scan.find(options.paths)
     for reason, n in Counter(i.refused.reason for i in inputs if i.refused).items():
         progress.say(f"folders left out: {n} {reason} (see the ledger)")
@@ -132,11 +128,13 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
         wanted = selection.of_modality(
             wanted, ledger, preset.dicom_modalities, options.modality is not None, preset.modality
         )
-        labels, caveats = selection.join(table, inputs, wanted, ledger)
-        if table is not None:
-            wanted = [p for p in wanted if p.kind == "npz" or p.number in labels]
-        else:
+        joined, wanted = selection.join(source, inputs, wanted, ledger, look.key)
+        labels, caveats = joined.rows, joined.caveats
+        for line in joined.told:
+            progress.say(line)
+        if not joined.labelled:
             selection.tell_folders(inputs, wanted, progress)
+        claims = subjects.require(source, inputs, wanted, labels, look.key)
         hounsfield = preset.storage == "hounsfield" and any(p.kind in ("dicom", "nifti") for p in wanted)
         if preset.storage == "hounsfield" and not hounsfield:
             caveats.append("plain pictures hold no Hounsfield units: grey values are relative")
@@ -153,7 +151,7 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
             max_pixels=options.max_pixels,
             mask_label=options.mask_label,
         )
-        job = _Job(options, workspace, progress, recipe, ledger, inputs, labels, caveats, sample)
+        job = _Job(options, workspace, progress, recipe, ledger, inputs, labels, claims, caveats, sample)
         with tracking.start(workspace, "ingest", preset.modality) as run:
             return job.execute(mapper, wanted, run)
 
@@ -169,6 +167,7 @@ class _Job:
     ledger: Ledger
     inputs: Sequence[Input]
     labels: Mapping[int, LabelRow]
+    claims: Mapping[int, Claim]
     caveats: list[str]
     sample: bool
     subject_from: Counter[str] = field(default_factory=Counter)
@@ -267,13 +266,13 @@ class _Job:
     def _store(self, result: FileResult, kind: str, writer: DatasetWriter) -> None:
         if result.facts is None or not result.images:
             return
-        row = self.labels.get(result.number)
+        row, claim = self.labels.get(result.number), self.claims.get(result.number)
         origin: str = result.facts.subject_from
         subject = also = None
-        if row and row.subject:
-            also = keyed(self.recipe.key, "subject", "", row.subject)
+        if claim:
+            also = claim.subject
             if origin != "patient":
-                subject, also, origin = also, None, "table"
+                subject, also, origin = claim.subject, claim.also, claim.origin
         self.warned.update(dict.fromkeys(result.facts.warnings, len(result.images)))
         self.warned["synthetic"] += len(result.images) if result.facts.synthetic else 0
         self.subject_from[origin if origin != "file" or kind != "nifti" else "volume"] += len(result.images)
@@ -300,6 +299,7 @@ class _Job:
 def _apply(row: LabelRow, record: ImageRecord) -> None:
     """Put a row's label and covariates into a record; what the header says stays."""
     record.label = row.label if record.label is None else record.label
+    record.official_split = record.official_split or row.official_split
     record.view = record.view or row.covariates.view
     record.sex = record.sex or row.covariates.sex
     record.age_band = record.age_band or row.covariates.age_band
@@ -364,7 +364,7 @@ _ONLY_IDENTICAL = "; only pixel-identical images are recognised as one patient's
 def _subject_caveats(subject_from: Mapping[str, int]) -> list[str]:
     texts = {
         "study": "images without patient id: each study counts as one subject, and a patient may be in two splits",
-        "file": "images without patient id (has the CSV one? name it with --subject-from): each file counts as one "
+        "file": "images without patient id (--subject-from file): each file counts as one "
         "subject, and a patient may be in two splits" + _ONLY_IDENTICAL,
         "volume": "images of volumes without patient id: each file counts as one subject" + _ONLY_IDENTICAL,
         "image": "images of an npz file: it holds no patient ids, each image counts as one subject, "
