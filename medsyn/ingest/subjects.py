@@ -114,7 +114,7 @@ def _unknown(source: LabelSource, n: int, of: int) -> DataError:
     else:
         what = f"nothing names the patient of {n} of {of} images (no DICOM PatientID or study, patient column, BIDS)"
     candidates = table.candidates() if table else []
-    columns = f", or the column: {', '.join(candidates[:8])}" if candidates and column is None else ""
+    columns = f", or the column: {', '.join(candidates[:8])}" if candidates else ""
     return DataError(
         what,
         where=_OPTION,

@@ -157,7 +157,7 @@ def test_nifti_becomes_axial_slices(tmp_path: Path, workspace: Workspace) -> Non
     mask = nibabel.Nifti1Image((volume > 1).astype(np.uint8), affine)
     nibabel.save(mask, tmp_path / "m.nii")
     with pytest.raises(DataError, match="mask 1"):
-        go(workspace, tmp_path / "m.nii", modality="mri")
+        go(workspace, tmp_path / "m.nii", modality="mri", subject_from="file")
 
 
 def test_sample_goes_through_the_same_door(workspace: Workspace) -> None:
@@ -384,7 +384,7 @@ def test_errors_of_labels(tmp_path: Path, workspace: Workspace, pictures: Pictur
     png(folder / "copy2" / "im3.png", picture(78, 32, 8).astype(np.uint8))
     with_table(rows.assign(file="there/" + rows["file"]), "column 'file' says 'there/im0.png'")
     copies = pd.concat([rows, pd.DataFrame([{"file": "im3.png", "label": "a"}])])
-    with_table(copies.assign(file=copies["file"].str[:-4]), "names fit more than one file: im3")
+    with_table(copies.assign(file=copies["file"].str[:-4]), "names fit more than one file: 'im3'")
     failing(workspace, UsageError, "labels without scans", [], labels)
 
 
@@ -398,7 +398,8 @@ def test_a_name_with_a_folder_fits_no_other_folder(tmp_path: Path, workspace: Wo
     failing(workspace, DataError, "no row fits an image", tmp_path / "scans", table(labels, rows))
     for name in ("data/siteB/{}.png", "siteB/{}.png", "siteB/{}", "../scans/data/siteB/{}.png", "{}"):
         named = [{**row, "file": name.format(i)} for i, row in enumerate(rows)]
-        assert go(workspace, tmp_path / "scans", table(labels, named)).outcomes["ingested"] == 8, name
+        result = go(workspace, tmp_path / "scans", table(labels, named), subject_from="file")
+        assert result.outcomes["ingested"] == 8, name
     named = [{**row, "file": f"iteB/{i}.png"} for i, row in enumerate(rows)]
     failing(workspace, DataError, "no row fits an image", tmp_path / "scans", table(labels, named))
 
@@ -409,7 +410,7 @@ def test_the_more_exact_row_wins(tmp_path: Path, workspace: Workspace) -> None:
         png(tmp_path / "scans" / "siteA" / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
         rows += [{"file": f"{i}", "label": "c"}, {"file": f"siteA/{i}.png", "label": "ab"[i % 2]}]
     for order in (rows, rows[::-1]):
-        result = go(workspace, tmp_path / "scans", table(tmp_path / "labels.csv", order))
+        result = go(workspace, tmp_path / "scans", table(tmp_path / "labels.csv", order), subject_from="file")
         assert set(result.images_per_class) == {"a", "b"}
         assert (
             "8 rows of the labels name no file that was found, or one that another row names better" in result.caveats

@@ -178,7 +178,7 @@ class LabelTable:
         return [
             str(c)
             for c in self.frame.columns
-            if c not in self.label_columns
+            if c not in (*self.label_columns, self.subject_column)
             and find_column([str(c)], list(usual)) is None
             and self.frame[c].nunique() > max(2, len(self.frame) // 50)
         ]

@@ -81,7 +81,7 @@ def meaning(written: Iterable[str], label_map: Mapping[str, str], classes: Colle
     texts = {text: text.strip() for text in written}
     known = {text for text in texts.values() if text.lower() not in MISSING}
     doubt = "-1.0" if known == _TERNARY[1] else "-1" if known == _TERNARY[0] else None
-    named = {*classes, *label_map.values()}
+    named = {*classes, *filter(None, label_map.values())}
     result = {}
     for text, plain in texts.items():
         if plain in label_map:
