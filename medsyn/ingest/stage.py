@@ -134,7 +134,8 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
             progress.say(line)
         if not joined.labelled:
             selection.tell_folders(inputs, wanted, progress)
-        claims = subjects.require(source, inputs, wanted, labels, look.key)
+        claims, told = subjects.require(source, inputs, wanted, labels, look.key)
+        caveats += told
         hounsfield = preset.storage == "hounsfield" and any(p.kind in ("dicom", "nifti") for p in wanted)
         if preset.storage == "hounsfield" and not hounsfield:
             caveats.append("plain pictures hold no Hounsfield units: grey values are relative")

@@ -133,22 +133,10 @@ def test_an_element_is_the_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "keyword",
     [
-        "PatientName",
-        "PatientID",
-        "PatientBirthDate",
-        "OtherPatientIDs",
-        "StudyDate",
-        "AcquisitionTime",
-        "PatientComments",
-    ]
-    + ["SOPInstanceUID", "AccessionNumber", "ReferringPhysicianName", "InstitutionName", "ImageComments", "PixelData"]
-    + [
-        "DeviceSerialNumber",
-        "StudyID",
-        "PatientAddress",
-        "IssuerOfPatientID",
-        "Occupation",
-        "RequestAttributesSequence",
+        *("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "PatientAddress", "PatientComments"),
+        *("SOPInstanceUID", "AccessionNumber", "ReferringPhysicianName", "InstitutionName", "ImageComments"),
+        *("DeviceSerialNumber", "StudyID", "StudyDate", "AcquisitionTime", "IssuerOfPatientID", "Occupation"),
+        *("PixelData", "RequestAttributesSequence"),
     ],
 )
 def test_elements_that_may_name_somebody_are_refused(tmp_path: Path, keyword: str) -> None:

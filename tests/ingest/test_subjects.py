@@ -18,14 +18,19 @@ from medsyn.workspace import Workspace
 from .conftest import dicom, picture, png, table
 from .looking import KEY, look
 
+told: list[str] = []
+
 
 def require(*paths: Path, **options: object) -> dict[str, Claim]:
-    """Path below the folder -> claim."""
+    """Path below the folder -> claim; caveats go to ``told``."""
+    told.clear()
     source = LabelSource.open(IngestOptions.model_validate({"paths": [str(p) for p in paths], **options}))
     inputs, wanted = look(list(paths))
     rows = source.join(inputs, wanted, KEY).rows
     names = {i.number: i.relative for i in inputs}
-    return {names[n]: claim for n, claim in subjects.require(source, inputs, wanted, rows, KEY).items()}
+    claims, caveats = subjects.require(source, inputs, wanted, rows, KEY)
+    told.extend(caveats)
+    return {names[n]: claim for n, claim in claims.items()}
 
 
 def films(folder: Path, *below: str) -> Path:
@@ -84,14 +89,19 @@ def test_a_gap_in_the_patient_column_is_told(tmp_path: Path) -> None:
 def test_a_patients_folder_below_class_and_split(tmp_path: Path, split: bool) -> None:
     """The same patient may be in several classes and splits."""
     below = ["a/p1", "a/p1/left", "a/p2", "b/p1", "b/p3"]
-    below = (
-        [f"{s}/{b}" for b, s in zip(below, ("train", "test", "val", "test", "train"), strict=True)] if split else below
-    )
+    if split:
+        below = [f"{word}/{b}" for word, b in zip(("train", "test", "val", "test", "train"), below, strict=True)]
     got = require(films(tmp_path, *below), subject_from="folder", label_from="folder")
     key_of = {Path(name).stem: c.subject for name, c in got.items()}
     assert key_of["0"] == key_of["3"]
     assert len(set(key_of.values())) == 4  # p1, p1/left, p2, p3
     assert {c.origin for c in got.values()} == {"folder"}
+    assert "say --subject-from folder:1" in told[0]
+    got = require(tmp_path, subject_from="folder:1", label_from="folder")
+    key_of = {Path(name).stem: c.subject for name, c in got.items()}
+    assert key_of["0"] == key_of["1"] == key_of["3"]
+    assert len(set(key_of.values())) == 3
+    assert told == ["5 images by folder: each of 3 folders counts as one patient"]
 
 
 def test_files_in_the_class_folder_itself_have_no_patients_folder(tmp_path: Path) -> None:

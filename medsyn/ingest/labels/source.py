@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -19,8 +20,8 @@ from medsyn.ingest.source import Probe
 if TYPE_CHECKING:
     from medsyn.ingest.scan import Input
 
-OWN_WORDS = ("file", "folder")
-"""Values of ``--subject-from`` that are no column."""
+_NO_COLUMN = re.compile(r"file|folder(:[1-9]\d*)?")
+"""Values of ``--subject-from`` that are no column; a folder may be counted from the path that was named."""
 
 
 @dataclass
@@ -50,7 +51,7 @@ class LabelSource:
         by_table = options.label_from is None
         chosen = "label_columns" in options.model_fields_set
         common = {"label_map": options.label_map, "classes": options.classes}
-        column = None if options.subject_from in OWN_WORDS else options.subject_from
+        column = None if _NO_COLUMN.fullmatch(options.subject_from or "file") else options.subject_from
         made = cls(options)
         if options.labels is not None:
             made.table = LabelTable.open(
