@@ -39,6 +39,7 @@ class Written:
     """What `DatasetWriter.finish` made."""
 
     meta: dict[str, Any]
+    kept: np.ndarray  # places of the images that stay, in the order of `DatasetWriter.add`
     dropped: list[Dropped] = field(default_factory=list)
 
 
@@ -151,7 +152,7 @@ class DatasetWriter:
         meta["masks"] = masks
         for file in self._staging.values():
             file.unlink()
-        return Written({"name": name, "modality": modality, **meta, **(extra or {})}, settled.dropped)
+        return Written({"name": name, "modality": modality, **meta, **(extra or {})}, settled.kept, settled.dropped)
 
     # ---- staging
 

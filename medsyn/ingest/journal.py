@@ -1,4 +1,4 @@
-"""The journal of an ingest: what was found, looked at and read, so that a killed run goes on and a next one only adds."""
+"""The journal: what was found, looked at and read, so that a killed ingest goes on and a next one only adds."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from medsyn import __version__
 from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import Dropped
+from medsyn.ingest.deidentify import Covariates
 from medsyn.ingest.labels import LabelRow
 from medsyn.ingest.ledger import Row
-from medsyn.ingest.reading import FileResult
+from medsyn.ingest.reading import FileResult, Group
 from medsyn.ingest.scan import Input
-from medsyn.ingest.source import Probe, Refused
+from medsyn.ingest.source import LookFor, Probe, Recipe, Refused
 
 T = TypeVar("T")
 BATCH = 1000
@@ -32,13 +34,14 @@ _RECORD = [f.name for f in fields(ImageRecord) if f.name != "source"]
 _JSON = ("orientation", "targets")
 _FLAGS = ("inverted", "synthetic", "has_mask")
 _SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS runs (run INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS runs (run INTEGER PRIMARY KEY, recipe TEXT, dataset TEXT);
 CREATE TABLE IF NOT EXISTS inputs (
   number INTEGER PRIMARY KEY,
-  path TEXT NOT NULL, member TEXT NOT NULL, root TEXT NOT NULL, relative TEXT NOT NULL,
+  path BLOB NOT NULL, member BLOB NOT NULL, root BLOB NOT NULL, relative BLOB NOT NULL,
   size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, refused TEXT,
   run INTEGER NOT NULL,                   -- the last one that found it
   committed INTEGER NOT NULL DEFAULT 0,   -- whether it is part of the newest dataset of this name
+  looked_as TEXT NOT NULL,                -- digest of what the first look depends on
   probe TEXT, kind TEXT NOT NULL DEFAULT 'other', modality TEXT, series TEXT,
   wanted INTEGER NOT NULL DEFAULT 0, slice_index INTEGER, mask INTEGER, row TEXT,
   read_as TEXT,                           -- digest of the group of files that it was read with
@@ -54,13 +57,6 @@ CREATE TABLE IF NOT EXISTS images (
   pixels BLOB, mask BLOB, thumbnail BLOB, {", ".join(_RECORD)});
 CREATE INDEX IF NOT EXISTS images_by_number ON images (number);
 """
-
-
-class Group(NamedTuple):
-    """Files that are read together, and the digest of everything that their pixels depend on."""
-
-    files: list[Probe]
-    digest: str
 
 
 @dataclass
@@ -85,19 +81,17 @@ class Journal:
 
     Args:
         file: Made where it is not there yet, mode 0600.
-        shape: ``(C, H, W)`` of the stored images.
-        dtype: Of the stored images.
         adding: Whether the images of earlier runs stay in the dataset where this run does not find their files.
     """
 
-    def __init__(self, file: Path, shape: tuple[int, int, int], dtype: str, *, adding: bool) -> None:
+    def __init__(self, file: Path, *, adding: bool) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
         self._db = sqlite3.connect(file, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
-        self._shape, self._dtype = shape, np.dtype(dtype)
+        self._recipe = ""
         (self.run,) = self._db.execute("INSERT INTO runs DEFAULT VALUES RETURNING run").fetchone()
         self._mine = f"(run = {self.run}" + (" OR committed)" if adding else ")")
 
@@ -107,18 +101,23 @@ class Journal:
 
     # ---- looking
 
-    def find(self, inputs: Iterable[Input]) -> None:
+    def find(self, inputs: Iterable[Input], look: LookFor) -> None:
         """Enter the files of this run; one that changed since will be looked at and read anew."""
+        looked_as = _digest(look.tag, look.allow_burned_in, look.max_pixels)
         for batch in _batches(inputs):
             with self._transaction():
                 self._db.executemany(
-                    "INSERT INTO inputs (path, member, root, relative, size, mtime_ns, refused, run) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, member) DO UPDATE SET "
-                    "probe = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns THEN probe END, "
+                    "INSERT INTO inputs (path, member, root, relative, size, mtime_ns, refused, looked_as, run) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, member) DO UPDATE SET "
+                    "probe = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns "
+                    "AND looked_as = excluded.looked_as THEN probe END, looked_as = excluded.looked_as, "
                     "run = excluded.run, root = excluded.root, relative = excluded.relative, "
                     "size = excluded.size, mtime_ns = excluded.mtime_ns, refused = excluded.refused",
                     [
-                        (i.path, i.member or "", i.root, i.relative, i.size, i.mtime_ns, _refusal(i.refused), self.run)
+                        (
+                            *(_bytes(name) for name in (i.path, i.member or "", i.root, i.relative)),
+                            *(i.size, i.mtime_ns, _refusal(i.refused), looked_as, self.run),
+                        )
                         for i in batch
                     ],
                 )
@@ -133,10 +132,11 @@ class Journal:
 
     def inputs(self, where: str = "1") -> Iterator[Input]:
         """Files of this run, by number."""
-        query = f"SELECT number, path, root, relative, refused, member, size, mtime_ns FROM inputs WHERE run = ? AND {where}"
-        for number, path, root, relative, refused, member, size, mtime in self._rows(query, (self.run,)):
+        columns = "number, path, root, relative, refused, member, size, mtime_ns"
+        query = f"SELECT {columns} FROM inputs WHERE run = {self.run} AND {where} ORDER BY number"
+        for number, path, root, relative, refused, member, size, mtime in self._rows(query):
             refusal = Refused(*json.loads(refused)) if refused else None
-            yield Input(number, path, root, relative, refusal, member or None, size, mtime)
+            yield Input(number, _name(path), _name(root), _name(relative), refusal, _name(member) or None, size, mtime)
 
     def unknown(self) -> Iterator[Input]:
         """Files of this run that have not been looked at."""
@@ -165,6 +165,18 @@ class Journal:
         )
         for number, path, member, probe, slice_index in self._rows(query):
             yield _probe(number, path, member, probe, slice_index)
+
+    def count(self, where: str = "1") -> int:
+        """Files of this run."""
+        return int(self._db.execute(f"SELECT count(*) FROM inputs WHERE run = {self.run} AND {where}").fetchone()[0])
+
+    def folders_left_out(self) -> dict[str, int]:
+        """Reason -> folders of this run that were not entered."""
+        query = (
+            f"SELECT reason, count(*) FROM inputs JOIN outcomes USING (number) WHERE run = {self.run} "
+            f"AND refused IS NOT NULL AND stage = {LOOKED} GROUP BY 1"
+        )
+        return dict(self._rows(query))  # type: ignore[arg-type]
 
     def kinds(self) -> Counter[tuple[str, str]]:
         """(kind, DICOM Modality) -> readable files of this run."""
@@ -198,14 +210,29 @@ class Journal:
         """Give files what the labels say of them."""
         with self._transaction():
             self._db.executemany(
-                "UPDATE inputs SET row = ? WHERE number = ?", [(row.to_json(), number) for number, row in rows.items()]
+                "UPDATE inputs SET row = ? WHERE number = ?",
+                [(json.dumps(asdict(row)), number) for number, row in rows.items()],
             )
 
     # ---- reading
 
-    def choose(self) -> int:
-        """Everything of this run that nothing refuses will be read. Returns how many files."""
+    def choose(self, recipe: Recipe) -> int:
+        """Everything of this run that nothing refuses will be read.
+
+        Images of earlier runs that were read by another recipe do not fit: they leave the dataset.
+
+        Returns:
+            How many files.
+        """
+        values = [v for k, v in asdict(recipe).items() if k != "key"]
+        self._recipe = _digest(__version__, *values)
+        self._shape, self._dtype = recipe.shape, np.dtype(recipe.dtype)
         with self._transaction():
+            self._db.execute("UPDATE runs SET recipe = ? WHERE run = ?", (self._recipe, self.run))
+            self._db.execute(
+                "UPDATE inputs SET committed = 0 WHERE run IN (SELECT run FROM runs WHERE recipe IS NOT ?)",
+                (self._recipe,),
+            )
             return self._db.execute(
                 f"UPDATE inputs SET wanted = 1 WHERE run = {self.run} AND probe IS NOT NULL AND NOT EXISTS "
                 f"(SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND stage < {READ})"
@@ -224,7 +251,7 @@ class Journal:
             f"FROM inputs WHERE run = {self.run} AND wanted ORDER BY first, slice_index, number"
         )
         for _, members in groupby(self._rows(query), key=lambda row: row[0]):
-            files, read_as, parts = [], set(), []
+            files, read_as, parts = [], set(), [self._recipe]
             for _, number, path, member, probe, slice_index, size, mtime, mask, was in members:
                 found = _probe(number, path, member, probe, slice_index)
                 if mask is not None:
@@ -237,7 +264,7 @@ class Journal:
             if read_as != {digest}:
                 yield Group(files, digest)
 
-    def read(self, results: Sequence[FileResult], digests: Mapping[int, str]) -> None:
+    def read(self, results: Sequence[FileResult]) -> None:
         """Keep the images and outcomes of some files."""
         columns = ", ".join(_RECORD)
         marks = ", ".join("?" * (len(_RECORD) + 4))
@@ -249,7 +276,7 @@ class Journal:
                 self._db.execute(
                     "UPDATE inputs SET read_as = ?, source_digest = ?, subject_from = ?, warnings = ? WHERE number = ?",
                     (
-                        digests[result.number],
+                        result.read_as,
                         facts and facts.digest,
                         facts and facts.subject_from,
                         json.dumps(list(facts.warnings) if facts else []),
@@ -304,15 +331,38 @@ class Journal:
                 kind,
                 subject_from,
                 json.loads(warnings),
-                LabelRow.from_json(label) if label else None,
+                _label_row(label) if label else None,
             )
 
-    def lost(self, there: Iterable[str]) -> None:
-        """Images whose dataset is not there any more will be read again."""
-        marks = ", ".join("?" * len(names := list(there)))
+    def failures(self) -> tuple[int, int]:
+        """Files of which nothing was ingested and something failed, and all files."""
+        failed, everything = (
+            self._db.execute(f"SELECT count(*) FROM inputs WHERE {self._mine} {condition}").fetchone()[0]
+            for condition in (
+                "AND EXISTS (SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND outcome = 'failed') "
+                "AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND outcome = 'ingested')",
+                "",
+            )
+        )
+        return failed, everything
+
+    def reconcile(self, there: Mapping[str, int | None]) -> None:
+        """Compare with the datasets that there are, after a kill or a deletion.
+
+        Args:
+            there: Dataset folder -> the run of this journal that made it, None where another journal did.
+        """
+        marks = ", ".join("?" * len(there))
         gone = f"SELECT number FROM images WHERE dataset NOT IN ({marks})"
         with self._transaction():
-            self._db.execute(f"UPDATE inputs SET read_as = NULL, committed = 0 WHERE number IN ({gone})", names)
+            self._db.execute(f"UPDATE inputs SET read_as = NULL, committed = 0 WHERE number IN ({gone})", list(there))
+            for dataset, run in there.items():
+                # Killed between the commit of the dataset and its note in here.
+                noted = self._db.execute(
+                    "UPDATE runs SET dataset = ? WHERE run = ? AND dataset IS NULL", (dataset, run)
+                )
+                if noted.rowcount:
+                    self._db.execute("UPDATE inputs SET committed = 1 WHERE run = ? AND wanted", (run,))
 
     # ---- the end
 
@@ -348,7 +398,12 @@ class Journal:
         """Ledger number -> path, for the owner."""
         query = f"SELECT number, path, member FROM inputs WHERE {self._mine} ORDER BY number"
         for number, path, member in self._rows(query):
-            yield number, f"{path}/{member}" if member else path
+            yield number, "/".join(filter(None, (_name(path), _name(member))))
+
+    def paths_of(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Paths of some files."""
+        wanted = set(numbers)
+        return {n: path for n, path in self.paths() if n in wanted}
 
     def commit(self, dataset: str, kept: Iterable[int]) -> None:
         """The dataset is there: its images need no copy here.
@@ -358,6 +413,7 @@ class Journal:
             kept: `Stored.id` of its images in their order.
         """
         with self._transaction():
+            self._db.execute("UPDATE runs SET dataset = ? WHERE run = ?", (dataset, self.run))
             self._db.execute(f"UPDATE inputs SET committed = ({self._mine} AND wanted)")
             self._db.executemany(
                 "UPDATE images SET dataset = ?, image = ?, pixels = NULL, mask = NULL WHERE id = ?",
@@ -398,10 +454,15 @@ class Journal:
         return _probe(number, path, member, probe, None), f"mask {size} {mtime}"
 
 
-def _probe(number: int, path: str, member: str, facts: str, slice_index: int | None) -> Probe:
-    found = Probe(number, path, member or None, **json.loads(facts))
+def _probe(number: int, path: bytes, member: bytes, facts: str, slice_index: int | None) -> Probe:
+    found = Probe(number, _name(path), _name(member) or None, **json.loads(facts))
     found.orientation, found.slice_index = tuple(found.orientation), slice_index
     return found
+
+
+def _label_row(text: str) -> LabelRow:
+    values = json.loads(text)
+    return LabelRow(**{**values, "covariates": Covariates(**values["covariates"])})
 
 
 def _columns(record: ImageRecord) -> list[Any]:
@@ -409,6 +470,19 @@ def _columns(record: ImageRecord) -> list[Any]:
     for name in _JSON:
         values[name] = None if values[name] is None else json.dumps(values[name])
     return list(values.values())
+
+
+def _bytes(name: str) -> bytes:
+    """A path as bytes: names that are not UTF-8 exist."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _name(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _refusal(refused: Refused | None) -> str | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,8 @@ class Input:
     relative: str
     refused: Refused | None = None
     member: str | None = None
+    size: int = 0
+    mtime_ns: int = 0
 
 
 def find(paths: Sequence[str]) -> list[Input]:
@@ -108,23 +109,30 @@ def _probe(item: Input, look: LookFor) -> Probe:
     return found
 
 
-def choose_modality(probes: Sequence[Probe], named: Modality | None) -> tuple[Preset, str]:
+def choose_modality(
+    kinds: Mapping[tuple[str, str], int], npz: Sequence[str], named: Modality | None
+) -> tuple[Preset, str]:
     """The preset of the dataset, and how it was found.
+
+    Args:
+        kinds: (kind, DICOM Modality) -> readable files.
+        npz: Paths of npz files.
+        named: What the user says.
 
     Raises:
         UsageError: Nothing says which.
     """
     if named:
         return load_preset(named), "named"
-    votes = dict.fromkeys(MODALITIES, 0)
-    readable = [p for p in probes if p.refused is None]
-    for modality in MODALITIES:
-        codes = load_preset(modality).dicom_modalities
-        votes[modality] = sum(p.kind == "dicom" and p.modality in codes for p in readable)
+    votes = {
+        modality: sum(n for (kind, code), n in kinds.items() if kind == "dicom" and code in codes)
+        for modality in MODALITIES
+        for codes in [load_preset(modality).dicom_modalities]
+    }
     best = max(MODALITIES, key=lambda m: votes[m])
     if votes[best]:
-        return load_preset(best), f"Modality of {votes[best]} of {len(readable)} readable files"
-    published = {known[0] for p in readable if p.kind == "npz" and (known := medmnist.known(p.path))}
+        return load_preset(best), f"Modality of {votes[best]} of {sum(kinds.values())} readable files"
+    published = {known[0] for path in npz if (known := medmnist.known(path))}
     if len(published) == 1:
         return load_preset(published.pop()), "a published MedMNIST file"
     raise UsageError(
@@ -132,13 +140,7 @@ def choose_modality(probes: Sequence[Probe], named: Modality | None) -> tuple[Pr
     )
 
 
-def order_slices(probes: Sequence[Probe]) -> None:
-    """Number the DICOM slices of every series along its normal (PS3.3 C.7.6.2.1.1), not by InstanceNumber."""
-    series: dict[str, list[Probe]] = defaultdict(list)
-    for p in probes:
-        if p.kind == "dicom" and p.refused is None and p.position is not None and p.series:
-            series[p.series].append(p)
-    for members in series.values():
-        members.sort(key=lambda p: (p.position, p.instance, p.number))
-        for index, p in enumerate(members):
-            p.slice_index = index
+def order_slices(series: Sequence[Probe]) -> dict[int, int | None]:
+    """Place of the slices of one series along its normal (PS3.3 C.7.6.2.1.1), not by InstanceNumber."""
+    placed = sorted((p for p in series if p.position is not None), key=lambda p: (p.position, p.instance, p.number))
+    return {p.number: index for index, p in enumerate(placed)}

@@ -148,6 +148,16 @@ class Recipe:
     mask_label: str | None = None
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of the stored images."""
+        return 3 if self.colour else 1, self.size, self.size
+
+    @property
+    def dtype(self) -> str:
+        """Of the stored images."""
+        return "int16" if self.hounsfield else "uint16"
+
+    @property
     def percentiles(self) -> tuple[float, float]:
         return self.preset.percentiles or (0.5, 99.5)
 

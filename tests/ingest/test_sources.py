@@ -99,7 +99,13 @@ def test_not_finite_values_are_told(tmp_path: Path, workspace: Workspace) -> Non
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii")
     result = stage.run(IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri"), workspace)
     assert result.images == 2
-    assert "1 not finite images left out" in result.ledger.read_text()
+    ledger = pd.read_csv(result.ledger)
+    assert list(zip(ledger["input"], ledger["frame"], ledger["outcome"], strict=True)) == [
+        (1, 0, "ingested"),
+        (1, 1, "failed"),
+        (1, 2, "ingested"),
+    ]
+    assert ledger.loc[1, "reason"] == "not_finite"
 
 
 def test_folders_that_are_not_entered_are_told(
@@ -120,7 +126,7 @@ def test_folders_that_are_not_entered_are_told(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    result = stage.run(IngestOptions(paths=[str(scans)], size=32), workspace)
+    result = stage.run(IngestOptions(paths=[str(scans)], size=32, max_failures=0.5), workspace)
     ledger = pd.read_csv(result.ledger)
     assert list(zip(ledger["outcome"], ledger["reason"], strict=True))[0::2] == [
         ("failed", "unreadable_folder"),
@@ -200,7 +206,7 @@ def test_large_volumes_are_sampled_or_refused(
     options = IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri", size=40)
     whole = Dataset.open(stage.run(options, workspace).path).table.loc[0]
     monkeypatch.setattr(nifti, "SAMPLE", 8000)
-    sampled = Dataset.open(stage.run(options, workspace).path).table.loc[0]
+    sampled = Dataset.open(stage.run(options.model_copy(update={"name": "again"}), workspace).path).table.loc[0]
     expected = np.percentile(values[::2, ::2, ::2], (1, 99.5))
     assert (sampled["display_low"], sampled["display_high"]) == pytest.approx(tuple(expected))
     assert (sampled["display_low"], sampled["display_high"]) == pytest.approx(
@@ -208,4 +214,4 @@ def test_large_volumes_are_sampled_or_refused(
     )
     monkeypatch.setattr(nifti, "MAX_BYTES", values.nbytes - 1)
     with pytest.raises(DataError, match="too_large 1"):
-        stage.run(options, workspace)
+        stage.run(options.model_copy(update={"name": "last"}), workspace)

@@ -18,7 +18,7 @@ from medsyn.augment.writers import PngWriter
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.errors import DataError, EnvironmentFault, MedsynError, UsageError
-from medsyn.ingest import stage
+from medsyn.ingest import stage, workers
 from medsyn.ingest.scan import Input
 from medsyn.progress import Silent
 from medsyn.workspace import DATASET, Workspace, read_json
@@ -33,6 +33,7 @@ def go(
 ) -> stage.IngestResult:
     paths = folder if isinstance(folder, list) else [str(folder)]
     values = {"paths": paths, "labels": labels and str(labels), "modality": "xray", "size": 32, "workers": 1}
+    values["max_failures"] = 1.0
     return stage.run(IngestOptions.model_validate({**values, **more}), workspace)
 
 
@@ -327,7 +328,7 @@ class Deadly:
 
 def test_a_dead_worker_is_told_with_its_inputs() -> None:
     parts = [[Input(1, "a", "", "a")], [[Input(2, "b", "", "b")], Deadly()]]
-    with stage._mapper(2, stage.IN_PROCESS) as mapper, pytest.raises(EnvironmentFault, match=r"inputs \d+ to 70"):
+    with workers.mapper(2, workers.IN_PROCESS) as mapper, pytest.raises(EnvironmentFault, match=r"inputs \d+ to 70"):
         list(mapper(len, parts))
 
 
