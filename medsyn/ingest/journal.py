@@ -353,7 +353,7 @@ class Journal:
             there: Dataset folder -> the run of this journal that made it, None where another journal did.
         """
         marks = ", ".join("?" * len(there))
-        gone = f"SELECT number FROM images WHERE dataset NOT IN ({marks})"
+        gone = f"SELECT number FROM images WHERE dataset IS NOT NULL AND dataset NOT IN ({marks})"
         with self._transaction():
             self._db.execute(f"UPDATE inputs SET read_as = NULL, committed = 0 WHERE number IN ({gone})", list(there))
             for dataset, run in there.items():
