@@ -9,7 +9,7 @@ import numpy as np
 
 from medsyn.data.resize import pad, shrink
 from medsyn.data.schema import ImageRecord
-from medsyn.ingest import dicom, medmnist, nifti, raster
+from medsyn.ingest import dicom, isolation, medmnist, nifti, raster
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display, Percentiles, darkest, quantise
 from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, quiet
@@ -86,6 +86,8 @@ def _read_group(group: Sequence[Probe], recipe: Recipe) -> list[FileResult]:
         smalls: list[_Small] = []
         own: list[np.ndarray] = []
         try:
+            if found.refused:  # an earlier try killed its worker
+                raise found.refused
             smalls, own = _read_file(found, recipe, result)
         except Refused as refused:
             result.outcome, result.reason, result.detail = refused.outcome, refused.reason, refused.detail
@@ -108,11 +110,13 @@ def _read_group(group: Sequence[Probe], recipe: Recipe) -> list[FileResult]:
 
 
 def _read_file(found: Probe, recipe: Recipe, result: FileResult) -> tuple[list[_Small], list[np.ndarray]]:
+    isolation.at(found.number)
     result.facts, planes = READERS[found.kind](found, recipe)
     smalls: list[_Small] = []
     unranged: list[np.ndarray] = []
     left_out = {"constant": 0, "not_finite": 0}
     for plane in planes:
+        isolation.at(found.number)
         valid = plane.values if plane.valid is None else plane.values[plane.valid]
         if not np.isfinite(plane.values).all():
             left_out["not_finite"] += 1

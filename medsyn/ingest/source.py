@@ -152,9 +152,20 @@ class Recipe:
         return self.preset.percentiles or (0.5, 99.5)
 
 
+def most_bytes(max_pixels: int) -> int:
+    """Bytes of one file above which it is not read whole: four a value, and room for a header."""
+    return 4 * max_pixels + 2**24
+
+
 def stream(found: Probe) -> BinaryIO:
-    """The file, or the member of an archive, opened for reading and seeking."""
-    return open(found.path, "rb")
+    """The file, or the member of an archive, opened for reading and seeking.
+
+    Raises:
+        Refused: A member that cannot be unpacked.
+    """
+    from medsyn.ingest.archive import open_member  # archives need `Refused` of this module
+
+    return open(found.path, "rb") if found.member is None else open_member(found.path, found.member)
 
 
 def content(found: Probe) -> bytes:

@@ -7,14 +7,12 @@ import json
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow.parquet as pq
 from filelock import FileLock
@@ -24,9 +22,10 @@ from medsyn.config import IngestOptions
 from medsyn.data.sample import write_sample
 from medsyn.data.schema import ImageRecord
 from medsyn.data.writer import DatasetWriter, ties
-from medsyn.errors import DataError, EnvironmentFault, UsageError
-from medsyn.ingest import reading, scan, selection
+from medsyn.errors import DataError, UsageError
+from medsyn.ingest import isolation, reading, scan, selection
 from medsyn.ingest.deidentify import keyed
+from medsyn.ingest.isolation import Mapper
 from medsyn.ingest.labels import LabelRow, LabelTable
 from medsyn.ingest.ledger import Ledger, Row, write_paths
 from medsyn.ingest.reading import FileResult
@@ -38,10 +37,6 @@ from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
 SAMPLE_SIDE = 128
 IN_PROCESS = 64
 """Below this number of files, starting worker processes takes longer than the work."""
-
-A = TypeVar("A")
-B = TypeVar("B")
-Mapper = Callable[[Callable[[A], B], Iterable[A]], Iterator[B]]
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
             progress.say(line)
         if options.classes:
             table.check_classes(options.classes)
-    inputs = scan.find(options.paths)
+    inputs = list(scan.find(options.paths, options.max_pixels))
     for reason, n in Counter(i.refused.reason for i in inputs if i.refused).items():
         progress.say(f"folders left out: {n} {reason} (see the ledger)")
     with _mapper(options.workers, len(inputs)) as mapper:
@@ -314,27 +309,8 @@ def _mapper(workers: int | None, files: int) -> Iterator[Mapper]:
     if workers == 1 or files < IN_PROCESS:
         yield map
         return
-    with compute.executor(workers) as pool:
-        yield partial(_in_processes, pool, 2 * (workers or compute.cores()))
-
-
-def _in_processes(pool: Executor, ahead: int, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    parts, done = list(items), 0
-    try:
-        for done, result in enumerate(compute.map_ordered(pool, function, parts, ahead), 1):  # noqa: B007
-            yield result
-    except BrokenProcessPool:
-        numbers = _numbers(parts[done : done + ahead])
-        raise EnvironmentFault(
-            f"a worker process died at one of the inputs {min(numbers)} to {max(numbers)} (files sorted by path)",
-            where="--workers",
-            mend="Most likely memory ran out: use --workers 1 or leave those files out; a script needs a main guard.",
-        ) from None
-
-
-def _numbers(part: Any) -> list[int]:
-    """Ledger numbers of the files anywhere in a nested list."""
-    return [n for inner in part for n in _numbers(inner)] if isinstance(part, list) else [part.number]
+    with isolation.workers(workers or compute.cores()) as mapper:
+        yield mapper
 
 
 def _earlier(workspace: Workspace, name: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
