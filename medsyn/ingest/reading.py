@@ -174,7 +174,7 @@ def _finish(small: _Small, common: Display | None, result: FileResult, recipe: R
         official_split=plane.official_split,
         series=facts.series,
         study=facts.study,
-        volume=facts.volume,
+        volume=plane.volume or facts.volume,
         slice_index=plane.slice_index,
         slice_position=plane.slice_position,
         spacing_row=None if spacing[0] is None else spacing[0] * small.height / rows,
@@ -189,11 +189,11 @@ def _finish(small: _Small, common: Display | None, result: FileResult, recipe: R
 
 
 def _preset_window(recipe: Recipe) -> Display | None:
-    """The display range of Hounsfield units: the preset's, whatever the file says."""
+    """The display range of Hounsfield units: the preset's or the user's, whatever the file says."""
     if not recipe.hounsfield:
         return None
     centre, width = recipe.preset.window or (40.0, 400.0)
-    return Display(centre - width / 2, centre + width / 2, "preset")
+    return Display(centre - width / 2, centre + width / 2, recipe.window_source)
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
@@ -252,15 +251,3 @@ def choose_modality(probes: Sequence[Probe], named: Modality | None) -> tuple[Pr
     raise UsageError(
         "nothing in the files says what they show", where="--modality", mend=f"Say --modality {'|'.join(MODALITIES)}."
     )
-
-
-def order_slices(probes: Sequence[Probe]) -> None:
-    """Number the DICOM slices of every series along its normal (PS3.3 C.7.6.2.1.1), not by InstanceNumber."""
-    series: dict[str, list[Probe]] = defaultdict(list)
-    for p in probes:
-        if p.kind == "dicom" and p.refused is None and p.position is not None and p.series:
-            series[p.series].append(p)
-    for members in series.values():
-        members.sort(key=lambda p: (p.position, p.instance, p.number))
-        for index, p in enumerate(members):
-            p.slice_index = index

@@ -23,7 +23,7 @@ from medsyn.data.sample import write_sample
 from medsyn.data.schema import ImageRecord
 from medsyn.data.writer import DatasetWriter, ties
 from medsyn.errors import DataError, UsageError
-from medsyn.ingest import isolation, reading, scan, selection
+from medsyn.ingest import isolation, reading, scan, selection, series
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.isolation import Mapper
 from medsyn.ingest.labels import LabelRow, LabelTable
@@ -135,7 +135,12 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
         hounsfield = preset.storage == "hounsfield" and any(p.kind in ("dicom", "nifti") for p in wanted)
         if preset.storage == "hounsfield" and not hounsfield:
             caveats.append("plain pictures hold no Hounsfield units: grey values are relative")
-        scan.order_slices(wanted)
+        settled = series.settle_all(wanted, options.slices)
+        for p in wanted:
+            if refused := settled.refused.get(p.number):
+                ledger.add(Row(p.number, p.kind, refused.outcome, refused.reason, refused.detail))
+        wanted = [p for p in wanted if p.number not in settled.refused]
+        caveats += settled.sentences()
         if options.window:
             preset = preset.model_copy(update={"window": options.window})
         recipe = Recipe(
@@ -143,6 +148,7 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
             preset,
             selection.side(options, wanted, preset.size),
             hounsfield,
+            window_source="user" if options.window else "preset",
             slices=options.slices,
             colour=(options.colour or preset.colour) == "rgb",
             max_pixels=options.max_pixels,

@@ -434,7 +434,14 @@ def test_missing_labels_are_skipped(workspace: Workspace, pictures: Pictures) ->
 
 def test_nothing_says_the_modality(workspace: Workspace, pictures: Pictures) -> None:
     folder, labels = pictures(12)
-    failing(workspace, UsageError, "--modality xray|mri|ct|ultrasound", folder, labels, modality=None)
+    failing(
+        workspace,
+        UsageError,
+        "--modality xray|mri|ct|ultrasound|mammography|angiography|nuclear",
+        folder,
+        labels,
+        modality=None,
+    )
 
 
 def test_npz_labels_out_of_range(tmp_path: Path, workspace: Workspace) -> None:
