@@ -40,7 +40,7 @@ INDEX = pa.schema(
         pa.field("unit", pa.string(), nullable=False),  # HU, or "relative"
         pa.field("display_low", pa.float64(), nullable=False),  # value shown black (white if inverted)
         pa.field("display_high", pa.float64(), nullable=False),
-        pa.field("display_source", pa.string(), nullable=False),  # window, voi_lut, percentiles, preset, dtype
+        pa.field("display_source", pa.string(), nullable=False),  # window, voi_lut, percentiles, preset, user, dtype
         pa.field("inverted", pa.bool_(), nullable=False),  # MONOCHROME1
         pa.field("photometric", pa.string()),  # Photometric Interpretation of the source, of an allow-list
         pa.field("has_mask", pa.bool_(), nullable=False),  # whether its row of masks-*.npy is a segmentation

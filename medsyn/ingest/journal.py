@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS inputs (
   committed INTEGER NOT NULL DEFAULT 0,   -- whether it is part of the newest dataset of this name
   looked_as TEXT NOT NULL,                -- digest of what the first look depends on
   probe TEXT, kind TEXT NOT NULL DEFAULT 'other', modality TEXT, series TEXT,
-  wanted INTEGER NOT NULL DEFAULT 0, slice_index INTEGER, mask INTEGER, row TEXT,
+  wanted INTEGER NOT NULL DEFAULT 0, part INTEGER, slice_index INTEGER, mask INTEGER, row TEXT,
   read_as TEXT,                           -- digest of the group of files that it was read with
   source_digest TEXT, subject_from TEXT, warnings TEXT,
   UNIQUE (path, member));
@@ -159,12 +159,12 @@ class Journal:
     def probes(self, where: str = "1", order: str = "number") -> Iterator[Probe]:
         """What can be read of this run's files."""
         query = (
-            f"SELECT number, path, member, probe, slice_index FROM inputs WHERE run = {self.run} AND probe IS NOT NULL "
-            f"AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND stage < {READ}) "
-            f"AND {where} ORDER BY {order}"
+            "SELECT number, path, member, probe, part, slice_index FROM inputs "
+            f"WHERE run = {self.run} AND probe IS NOT NULL AND NOT EXISTS "
+            f"(SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND stage < {READ}) AND {where} ORDER BY {order}"
         )
-        for number, path, member, probe, slice_index in self._rows(query):
-            yield _probe(number, path, member, probe, slice_index)
+        for number, path, member, probe, *place in self._rows(query):
+            yield _probe(number, path, member, probe, *place)
 
     def count(self, where: str = "1") -> int:
         """Files of this run."""
@@ -194,11 +194,12 @@ class Journal:
             for number, refusal in refused.items():
                 self._tell(CHOSEN, number, refusal)
 
-    def settle_series(self, slice_index: Mapping[int, int | None]) -> None:
-        """Give slices their place in their series."""
+    def settle_series(self, places: Mapping[int, tuple[int, int]]) -> None:
+        """Give slices the volume of their series that they belong to, and their place in it."""
         with self._transaction():
             self._db.executemany(
-                "UPDATE inputs SET slice_index = ? WHERE number = ?", [(i, number) for number, i in slice_index.items()]
+                "UPDATE inputs SET part = ?, slice_index = ? WHERE number = ?",
+                [(*place, number) for number, place in places.items()],
             )
 
     def settle_masks(self, masks: Mapping[int, int]) -> None:
@@ -247,17 +248,17 @@ class Journal:
             else "number"
         )
         query = (
-            f"SELECT {first} AS first, number, path, member, probe, slice_index, size, mtime_ns, mask, read_as "
-            f"FROM inputs WHERE run = {self.run} AND wanted ORDER BY first, slice_index, number"
+            f"SELECT {first} AS first, number, path, member, probe, part, slice_index, size, mtime_ns, mask, read_as "
+            f"FROM inputs WHERE run = {self.run} AND wanted ORDER BY first, part, slice_index, number"
         )
         for _, members in groupby(self._rows(query), key=lambda row: row[0]):
             files, read_as, parts = [], set(), [self._recipe]
-            for _, number, path, member, probe, slice_index, size, mtime, mask, was in members:
-                found = _probe(number, path, member, probe, slice_index)
+            for _, number, path, member, probe, part, slice_index, size, mtime, mask, was in members:
+                found = _probe(number, path, member, probe, part, slice_index)
                 if mask is not None:
                     found.mask, stamp = self._mask(mask)
                     parts.append(stamp)
-                parts.append(f"{number} {size} {mtime} {slice_index}")
+                parts.append(f"{number} {size} {mtime} {part} {slice_index}")
                 read_as.add(was)
                 files.append(found)
             digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -451,12 +452,13 @@ class Journal:
         path, member, probe, size, mtime = self._db.execute(
             "SELECT path, member, probe, size, mtime_ns FROM inputs WHERE number = ?", (number,)
         ).fetchone()
-        return _probe(number, path, member, probe, None), f"mask {size} {mtime}"
+        return _probe(number, path, member, probe, None, None), f"mask {size} {mtime}"
 
 
-def _probe(number: int, path: bytes, member: bytes, facts: str, slice_index: int | None) -> Probe:
+def _probe(number: int, path: bytes, member: bytes, facts: str, part: int | None, slice_index: int | None) -> Probe:
     found = Probe(number, _name(path), _name(member) or None, **json.loads(facts))
     found.orientation, found.slice_index = tuple(found.orientation), slice_index
+    found.part = part or 0
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from medsyn.data import near
 from medsyn.data.resize import fit_mask, pad, shrink
 from medsyn.data.schema import ImageRecord
-from medsyn.ingest import dicom, medmnist, nifti, raster
+from medsyn.ingest import dicom, isolation, medmnist, nifti, raster
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display, Percentiles, darkest, quantise
 from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, quiet
@@ -106,6 +106,8 @@ def _read_group(group: Group, recipe: Recipe) -> list[FileResult]:
     for found in group.files:
         result, smalls, own = FileResult(found.number, group.digest), list[_Small](), list[np.ndarray]()
         try:
+            if found.refused:  # an earlier try killed its worker
+                raise found.refused
             smalls, own = _read_file(found, recipe, result)
         except Refused as refused:
             result.rows = [Outcome(None, refused.outcome, refused.reason, refused.detail)]
@@ -126,11 +128,13 @@ def _read_group(group: Group, recipe: Recipe) -> list[FileResult]:
 
 def _read_file(found: Probe, recipe: Recipe, result: FileResult) -> tuple[list[_Small], list[np.ndarray]]:
     """Shrunk planes, and the values that a common display range is to be found in."""
+    isolation.at(found.number)
     result.facts, planes = READERS[found.kind](found, recipe)
     smalls: list[_Small] = []
     unranged: list[np.ndarray] = []
     frames: list[int] = []
     for plane in planes:
+        isolation.at(found.number)
         frames.append(plane.frame)
         valid = plane.values if plane.valid is None else plane.values[plane.valid]
         refusal = _unusable(plane.values, valid)
@@ -199,13 +203,14 @@ def _finish(small: _Small, common: Display | None, result: FileResult, recipe: R
         display_high=display.high,
         display_source=display.source,
         inverted=plane.inverted,
+        photometric=facts.photometric,
         synthetic=facts.synthetic,
         frame=plane.frame if len(result.rows) > 1 else None,
         label=plane.label,
         official_split=plane.official_split,
         series=facts.series,
         study=facts.study,
-        volume=facts.volume,
+        volume=plane.volume or facts.volume,
         slice_index=plane.slice_index,
         slice_position=plane.slice_position,
         spacing_row=None if spacing[0] is None else spacing[0] * small.height / rows,
@@ -220,11 +225,11 @@ def _finish(small: _Small, common: Display | None, result: FileResult, recipe: R
 
 
 def _preset_window(recipe: Recipe) -> Display | None:
-    """The display range of Hounsfield units: the preset's, whatever the file says."""
+    """The display range of Hounsfield units: the preset's or the user's, whatever the file says."""
     if not recipe.hounsfield:
         return None
     centre, width = recipe.preset.window or (40.0, 400.0)
-    return Display(centre - width / 2, centre + width / 2, "preset")
+    return Display(centre - width / 2, centre + width / 2, recipe.window_source)
 
 
 def _reason(error: Exception) -> str:

@@ -29,7 +29,7 @@ from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import ties
 from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError, EnvironmentFault, UsageError
-from medsyn.ingest import caveats, ledger, reading, scan, selection, workers
+from medsyn.ingest import caveats, isolation, ledger, reading, scan, selection, series
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.journal import Journal, Stored
 from medsyn.ingest.labels import LabelRow, LabelTable
@@ -179,13 +179,13 @@ class _Job:
     def look(self) -> None:
         """Find the files and take a first look at each."""
         options, journal = self.options, self.journal
-        journal.find(scan.find(options.paths), self.look_for)
+        journal.find(scan.find(options.paths, options.max_pixels), self.look_for)
         unknown = journal.count("probe IS NULL")
         known = journal.count() - unknown
         if known:
             self.progress.say(f"{known} files are known from an earlier run")
         chunks = _portions(journal.unknown(), reading.CHUNK)
-        with workers.mapper(options.workers, unknown) as over:
+        with isolation.mapper(options.workers, unknown) as over:
             probed = over(partial(scan.probe_chunk, look=self.look_for), chunks)
             for probes in track(self.progress, "Looking at files", probed, -(-unknown // reading.CHUNK)):
                 journal.looked(probes)
@@ -208,8 +208,7 @@ class _Job:
         named = options.modality is not None
         for probes in _portions(journal.probes("kind = 'dicom'"), 1000):
             journal.refuse(selection.of_other_modality(probes, preset.dicom_modalities, named, preset.modality))
-        for _, series in groupby(journal.probes("series IS NOT NULL", "series, number"), key=lambda p: p.series):
-            journal.settle_series(scan.order_slices(list(series)))
+        self.caveats += self._settle_series()
         if table is not None:
             wanted = list(journal.probes())
             rows, refused, told = selection.join(table, list(journal.inputs()), wanted)
@@ -227,11 +226,24 @@ class _Job:
             preset,
             options.size or selection.native_side(journal.probes("kind = 'npz'"), journal.kinds()) or preset.size,
             hounsfield,
+            window_source="user" if options.window else "preset",
             slices=options.slices,
             colour=(options.colour or preset.colour) == "rgb",
             max_pixels=options.max_pixels,
             mask_label=options.mask_label,
         )
+
+    def _settle_series(self) -> list[str]:
+        told: Counter[str] = Counter()
+        slices = self.journal.probes("kind = 'dicom' AND series IS NOT NULL", "series, number")
+        for _, members in groupby(slices, key=lambda p: p.series):
+            stacked = [p for p in members if p.frames == 1 and p.position is not None]
+            if stacked:
+                settled = series.settle(stacked, self.options.slices)
+                self.journal.settle_series(settled.places)
+                self.journal.refuse(settled.refused)
+                told += settled.told
+        return series.sentences(told)
 
     def execute(self, recipe: Recipe, run: tracking.Run) -> IngestResult:
         """Read what was chosen and commit the dataset."""
@@ -303,7 +315,7 @@ class _Job:
         files = self.journal.choose(recipe)
         groups = self.journal.groups(by_series=recipe.preset.modality == "mri")
         done = 0
-        with workers.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
+        with isolation.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
             for results in over(partial(reading.read_task, recipe=recipe), reading.tasks(groups)):
                 self.journal.read(results)
                 done += len(results)

@@ -72,7 +72,7 @@ def test_kinds_are_told_by_content_not_by_suffix(tmp_path: Path) -> None:
     np.savez(tmp_path / "h.npz", other=np.zeros(3))
     (tmp_path / "i.dcm").write_text("file,label\n")
     (tmp_path / "j").symlink_to(tmp_path / "nowhere")
-    probes = scan.probe_chunk(scan.find([str(tmp_path)]), LookFor(b"key"))
+    probes = scan.probe_chunk(list(scan.find([str(tmp_path)])), LookFor(b"key"))
     assert [p.kind for p in probes] == [*["dicom"] * 2, *["raster"] * 2, *["nifti"] * 2, *["npz"] * 2, *["other"] * 2]
     refused = [p.refused.reason if p.refused else None for p in probes]
     assert refused == [*[None] * 7, "archive", "not_an_image", "not_a_file"]
@@ -80,7 +80,7 @@ def test_kinds_are_told_by_content_not_by_suffix(tmp_path: Path) -> None:
 
 def test_a_header_that_lies_about_its_size_allocates_nothing(tmp_path: Path) -> None:
     dicom(tmp_path / "huge", picture(0), Rows=60000, Columns=60000)
-    (probe,) = scan.probe_chunk(scan.find([str(tmp_path)]), LookFor(b"key"))
+    (probe,) = scan.probe_chunk(list(scan.find([str(tmp_path)])), LookFor(b"key"))
     assert probe.refused is not None
     assert probe.refused.reason == "too_large"
 
