@@ -17,14 +17,37 @@ def shrink(values: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0
     Returns:
         float32 ``[h, w]``, within the range of ``values``: Lanczos overshoot is cut off.
     """
-    height, width = values.shape[0] * pixel[0], values.shape[1] * pixel[1]
-    scale = size / max(height, width)
-    target = (max(1, round(height * scale)), max(1, round(width * scale)))
+    target = _target(values.shape, size, pixel)
     if target == values.shape:
         return values.astype(np.float32)
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     out = np.asarray(image.resize(target[::-1], Image.Resampling.LANCZOS))
     return np.clip(out, values.min(), values.max())
+
+
+def fit_mask(mask: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
+    """Fit a segmentation into the square that `shrink` and `pad` make of its image, by nearest neighbour.
+
+    Classes are never mixed; one that is thinner than a pixel of the result may be lost.
+
+    Args:
+        mask: uint8 ``[H, W]``, pixel for pixel that of the image at full resolution.
+        size: Side of the square.
+        pixel: Height and width of one pixel, as given to `shrink`.
+
+    Returns:
+        uint8 ``[size, size]``, 0 in the padding.
+    """
+    target = _target(mask.shape, size, pixel)
+    image = Image.fromarray(np.ascontiguousarray(mask, np.uint8))
+    return pad(np.asarray(image.resize(target[::-1], Image.Resampling.NEAREST)), size, 0)
+
+
+def _target(shape: tuple[int, ...], size: int, pixel: tuple[float, float]) -> tuple[int, int]:
+    """Height and width in square pixels, the longer side of ``size``."""
+    height, width = shape[0] * pixel[0], shape[1] * pixel[1]
+    scale = size / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def pad(values: np.ndarray, size: int, fill: float) -> np.ndarray:

@@ -4,27 +4,94 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from medsyn.config import Modality
 from medsyn.data.grey import luminance
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
-from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, stream
 from medsyn.workspace import SYNTHETIC
 
-KNOWN = {  # file name -> modality and class names, as published with MedMNIST v2
-    "pneumoniamnist": ("xray", ("normal", "pneumonia")),
-    "breastmnist": ("ultrasound", ("malignant", "normal_benign")),
+
+@dataclass(frozen=True)
+class Published:
+    """One 2-D set of MedMNIST v2 (Yang et al. 2023, doi:10.1038/s41597-022-01721-8).
+
+    Attributes:
+        names: Of the labels 0, 1 ...; of a multi-label set, of the columns.
+        modality: None where no preset fits: the user has to choose one.
+        note: What a user of the images has to know.
+    """
+
+    names: tuple[str, ...]
+    modality: Modality | None = None
+    several: bool = False
+    note: str = ""
+
+
+_ABDOMEN = Published(
+    (
+        *("bladder", "femur_left", "femur_right", "heart", "kidney_left", "kidney_right", "liver"),
+        *("lung_left", "lung_right", "pancreas", "spleen"),
+    ),
+    "ct",
+    note="CT windowed to 8 bits by its publisher, without Hounsfield units",
+)
+KNOWN = {  # file name -> what was published under it
+    "pneumoniamnist": Published(("normal", "pneumonia"), "xray"),
+    "chestmnist": Published(
+        (
+            *("atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia"),
+            *("pneumothorax", "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia"),
+        ),
+        "xray",
+        several=True,
+    ),
+    "breastmnist": Published(("malignant", "normal_benign"), "ultrasound"),
+    "organamnist": _ABDOMEN,
+    "organcmnist": _ABDOMEN,
+    "organsmnist": _ABDOMEN,
+    "octmnist": Published(("choroidal_neovascularization", "diabetic_macular_edema", "drusen", "normal")),
+    "retinamnist": Published(("0", "1", "2", "3", "4")),  # grades of diabetic retinopathy
+    "dermamnist": Published(
+        (
+            *("actinic_keratosis", "basal_cell_carcinoma", "benign_keratosis", "dermatofibroma"),
+            *("melanoma", "melanocytic_nevus", "vascular_lesion"),
+        )
+    ),
+    "pathmnist": Published(
+        (
+            *("adipose", "background", "debris", "lymphocytes", "mucus", "smooth_muscle", "normal_colon_mucosa"),
+            *("cancer_associated_stroma", "colorectal_adenocarcinoma_epithelium"),
+        )
+    ),
+    "bloodmnist": Published(
+        (
+            *("basophil", "eosinophil", "erythroblast", "immature_granulocyte", "lymphocyte", "monocyte"),
+            *("neutrophil", "platelet"),
+        )
+    ),
+    "tissuemnist": Published(
+        (
+            *("collecting_duct_connecting_tubule", "distal_convoluted_tubule", "glomerular_endothelial_cell"),
+            *("interstitial_endothelial_cell", "leukocyte", "podocyte", "proximal_tubule_segment"),
+            "thick_ascending_limb",
+        )
+    ),
 }
 _SPLITS = ("train", "val", "test")
 
 
-def known(path: str) -> tuple[str, tuple[str, ...]] | None:
-    """Modality and class names of a published set, by its file name (``pneumoniamnist_64.npz`` counts too)."""
+def known(path: str) -> Published | None:
+    """What is known of a published set, by its file name (``pneumoniamnist_64.npz`` counts too)."""
     return KNOWN.get(Path(path).stem.lower().split("_")[0])
 
 
@@ -44,18 +111,14 @@ def probe(found: Probe, look: LookFor) -> None:
         for split in _SPLITS:
             if f"{split}_images.npy" in archive.namelist():
                 with archive.open(f"{split}_images.npy") as member:
-                    version = np.lib.format.read_magic(member)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shapes[split], _, _ = read(member)
+                    shapes[split], _, _ = _array_header(member)
     if "train" not in shapes:
         raise Refused("archive", "an archive that does not hold train_images: unpack it first")
     shape = shapes["train"]
     if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or 0 in shape:
         raise Refused("npz_shape", "images must be [n, height, width] or [n, height, width, 3]", "failed")
+    if any(s[1:] != shape[1:] for s in shapes.values() if s[0]):
+        raise Refused("npz_shape", "train, val and test must hold images of one shape", "failed")
     if sum(np.prod([float(n) for n in s]) for s in shapes.values()) > look.max_pixels:
         raise Refused("too_large", f"the header claims more than {look.max_pixels} values (--max-pixels)", "failed")
     found.side = int(shape[1]) if shape[1] == shape[2] else None
@@ -66,21 +129,33 @@ def probe(found: Probe, look: LookFor) -> None:
 def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     """Read all images of the file; a whole official split is kept, and every image is its own subject.
 
+    Several labels an image become further targets; the one that `Recipe.target` names becomes the class.
+
     Raises:
-        Refused: Labels that do not fit the images, or of several columns.
+        Refused: Labels that do not fit the images.
     """
     if recipe.hounsfield:
         raise Refused("no_hounsfield", "plain pictures, which hold no Hounsfield units")
-    digest = hashlib.sha256(content(found)).hexdigest()
+    with stream(found) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    published = known(found.member or found.path)
+    with stream(found) as file, np.load(file, allow_pickle=False) as arrays:
+        labels = {split: arrays[f"{split}_labels"] for split in _SPLITS if f"{split}_labels" in arrays}
+    notes = [published.note] if published else []
+    width = max((a.shape[1] for a in labels.values() if a.ndim == 2), default=1)
+    if width > 1:
+        columns = _columns(width, published)
+        which = f"'{recipe.target}' is" if recipe.target in columns else "none, until --label-column names it, is"
+        notes.append(f"{width} labels an image are kept as targets; {which} the class")
     facts = Facts(
         digest=digest,
         modality=recipe.preset.modality,
         subject=keyed(recipe.key, "subject-file", digest),
         subject_from="image",
+        note="; ".join(filter(None, notes)),
         synthetic=_is_synthetic_set(Path(found.path).parent),
     )
-    published = known(found.path)
-    return facts, _planes(found, digest, recipe, published[1] if published else None)
+    return facts, _planes(found, labels, digest, recipe)
 
 
 def _is_synthetic_set(folder: Path) -> bool:
@@ -91,38 +166,99 @@ def _is_synthetic_set(folder: Path) -> bool:
         return False
 
 
-def _planes(found: Probe, digest: str, recipe: Recipe, names: tuple[str, ...] | None) -> Iterator[Plane]:
+# ---- images
+
+
+def _array_header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and dtype of an npy file; the values come next."""
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(member)
+
+
+def _planes(found: Probe, labels: dict[str, np.ndarray], digest: str, recipe: Recipe) -> Iterator[Plane]:
     number = 0
-    with stream(found) as file, np.load(file, allow_pickle=False) as arrays:
-        for split in (s for s in _SPLITS if f"{s}_images" in arrays):
-            images = arrays[f"{split}_images"]
-            labels = _labels(arrays, split, len(images), names)
-            for i, image in enumerate(images):
-                yield Plane(
-                    luminance(image) if image.ndim == 3 else image.astype(np.float32),
-                    frame=number,
-                    # Shown as published, so that published results compare.
-                    display=Display(0.0, 255.0, "dtype") if images.dtype == np.uint8 else None,
-                    label=labels[i],
-                    subject=keyed(recipe.key, "subject-image", digest, split, str(i)),
-                    official_split=split if found.official else None,
-                )
-                number += 1
+    published = known(found.member or found.path)
+    with stream(found) as file, zipfile.ZipFile(file) as archive:
+        for split in (s for s in _SPLITS if f"{s}_images.npy" in archive.namelist()):
+            with archive.open(f"{split}_images.npy") as member:
+                shape, columns_first, dtype = _array_header(member)
+                if dtype.hasobject or columns_first:
+                    raise Refused(
+                        "npz_shape", "images must be numbers, the rows of an image one after another", "failed"
+                    )
+                told = _labels(labels.get(split), shape[0], published, recipe.target)
+                for i, (label, targets) in enumerate(told):
+                    yield Plane(
+                        _values(member, shape[1:], dtype, recipe.colour),
+                        frame=number,
+                        # Shown as published, so that published results compare.
+                        display=Display(0.0, 255.0, "dtype") if dtype == np.uint8 else None,
+                        label=label,
+                        subject=keyed(recipe.key, "subject-image", digest, split, str(i)),
+                        official_split=split if found.official else None,
+                        targets=targets,
+                    )
+                    number += 1
 
 
-def _labels(arrays: np.lib.npyio.NpzFile, split: str, n: int, names: tuple[str, ...] | None) -> list[str | None]:
-    if f"{split}_labels" not in arrays:
-        return [None] * n
-    labels = arrays[f"{split}_labels"]
-    if labels.size != n or labels.shape[0] != n:
-        raise Refused("npz_labels", "labels must hold one number an image (several labels are not supported)", "failed")
-    flat = labels.reshape(n)
-    if np.issubdtype(flat.dtype, np.floating):
-        if not np.isfinite(flat).all() or not np.array_equal(flat, np.rint(flat)):
+def _values(member: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, colour: bool) -> np.ndarray:
+    """The next image: a set published with 224 pixels holds 16 GB of them, so it is never read as a whole."""
+    size = dtype.itemsize * math.prod(shape)
+    data = member.read(size)
+    if len(data) < size:
+        raise Refused("truncated", "the file ends before its images do", "failed")
+    image = np.frombuffer(data, dtype).reshape(shape)
+    return luminance(image) if image.ndim == 3 and not colour else image.astype(np.float32)
+
+
+# ---- labels
+
+
+def _columns(width: int, published: Published | None) -> tuple[str, ...]:
+    """Names of several labels an image."""
+    if published and published.several and len(published.names) == width:
+        return published.names
+    return tuple(f"label_{i}" for i in range(width))
+
+
+def _labels(
+    values: np.ndarray | None, n: int, published: Published | None, target: str | None
+) -> Iterator[tuple[str | None, dict[str, str]]]:
+    """Class and further targets of every image.
+
+    Raises:
+        Refused: They do not fit the images.
+    """
+    if values is None:
+        yield from ((None, {}) for _ in range(n))
+        return
+    if values.ndim not in (1, 2) or len(values) != n:
+        raise Refused("npz_labels", "labels must be [n] or [n, labels]", "failed")
+    table = values.reshape(n, -1) if n else np.zeros((0, 1), np.int64)
+    if table.dtype.kind == "f":
+        if not np.array_equal(table, np.rint(table)) or np.abs(table).max(initial=0) > 2**53:  # NaN equals nothing
             raise Refused("npz_labels", "labels must be whole numbers", "failed")
-        flat = flat.astype(np.int64)
-    if names is None:
-        return [str(v) for v in flat]
-    if not all(0 <= int(v) < len(names) for v in flat):
+        table = table.astype(np.int64)
+    if table.dtype.kind not in "iubUS":
+        raise Refused("npz_labels", "labels must be whole numbers", "failed")
+    if table.shape[1] == 1:
+        yield from ((name, {}) for name in _classes(table[:, 0], published))
+        return
+    columns = _columns(table.shape[1], published)
+    for row in table:
+        targets = {name: str(int(v) if row.dtype.kind == "b" else v) for name, v in zip(columns, row, strict=True)}
+        asked = targets.get(target) if target else None
+        # A finding that is there or not is a class of two, called as those of masks are.
+        named = {"0": f"no_{target}", "1": str(target)} if published and published.several else {}
+        yield (None if asked is None else named.get(asked, asked)), targets
+
+
+def _classes(labels: np.ndarray, published: Published | None) -> Iterator[str]:
+    if published is None or published.several:
+        yield from (str(v) for v in labels)
+        return
+    names = published.names
+    if labels.dtype.kind not in "iu" or not all(0 <= int(v) < len(names) for v in labels):
         raise Refused("npz_labels", f"labels must lie between 0 and {len(names) - 1} in this set", "failed")
-    return [names[int(v)] for v in flat]
+    yield from (names[int(v)] for v in labels)

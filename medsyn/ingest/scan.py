@@ -124,9 +124,9 @@ def choose_modality(probes: Sequence[Probe], named: Modality | None) -> tuple[Pr
     best = max(MODALITIES, key=lambda m: votes[m])
     if votes[best]:
         return load_preset(best), f"Modality of {votes[best]} of {len(readable)} readable files"
-    published = {known[0] for p in readable if p.kind == "npz" and (known := medmnist.known(p.path))}
-    if len(published) == 1:
-        return load_preset(published.pop()), "a published MedMNIST file"
+    published = {known.modality for p in readable if p.kind == "npz" and (known := medmnist.known(p.path))}
+    if len(published) == 1 and (shown := published.pop()):
+        return load_preset(shown), "a published MedMNIST file"
     raise UsageError(
         "nothing in the files says what they show", where="--modality", mend=f"Say --modality {'|'.join(MODALITIES)}."
     )

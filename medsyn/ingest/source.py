@@ -95,6 +95,7 @@ class Facts:
     note: str = ""
     synthetic: bool = False
     warnings: tuple[Literal["text", "face"], ...] = ()
+    mask_refused: Refused | None = None  # why the segmentation that belongs to the file is not used
 
 
 @dataclass
@@ -110,6 +111,7 @@ class Plane:
         spacing: mm between rows and between columns, or None.
         pixel: Height and width of a pixel in a common unit, for the proportions.
         official_split: With ``label`` and ``subject``, only where they differ from plane to plane (npz).
+        targets: Further labels, such as the findings of a multi-label set: task -> value.
     """
 
     values: np.ndarray
@@ -126,6 +128,7 @@ class Plane:
     subject: str | None = None
     official_split: str | None = None
     mask: np.ndarray | None = None
+    targets: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class Recipe:
         preset: Of the modality, with the window that the user asked for.
         slices: ``all``, ``middle`` or ``every=N``.
         colour: Whether colour images are kept in colour.
+        target: Of an npz with several labels an image, the one that is the class; None: no class.
     """
 
     key: bytes
@@ -146,6 +150,7 @@ class Recipe:
     colour: bool = False
     max_pixels: int = MAX_VALUES
     mask_label: str | None = None
+    target: str | None = None
 
     @property
     def percentiles(self) -> tuple[float, float]:
