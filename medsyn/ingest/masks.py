@@ -105,13 +105,13 @@ def pair(probes: Sequence[Probe], *, named: Mapping[int, int] | None = None, pre
     files = [p for p in probes if p.refused is None and p.kind in ("nifti", "raster")]
     found = _by_name(files)
     offers: dict[int, list[tuple[tuple[int, int], Probe]]] = defaultdict(list)
-    for mask, (rank, scans) in found.items():
-        liked = prefer is not None and prefer.lower() in _stem(by_number[mask]).lower()
+    for number, (rank, scans) in found.items():
+        liked = prefer is not None and prefer.lower() in _stem(by_number[number]).lower()
         for scan in scans:
-            offers[scan].append(((0 if liked else 1, rank), by_number[mask]))
-    for scan, mask in (named or {}).items():
-        if scan in by_number and mask in by_number:
-            offers[scan] = [((-1, 0), by_number[mask]), *(o for o in offers[scan] if o[1].number != mask)]
+            offers[scan].append(((0 if liked else 1, rank), by_number[number]))
+    for scan, number in (named or {}).items():
+        if scan in by_number and number in by_number:
+            offers[scan] = [((-1, 0), by_number[number]), *(o for o in offers[scan] if o[1].number != number)]
     told: dict[int, Refused] = {}
     for scan, candidates in sorted(offers.items()):
         best = min(rank for rank, _ in candidates)
@@ -272,7 +272,7 @@ def classes(values: np.ndarray) -> np.ndarray:
 
 def not_classes() -> Refused:
     """What is said of a segmentation whose values are no classes."""
-    return Refused("mask_values", "its values are not whole numbers from 0 to 255", "quarantined")
+    return Refused("mask_values", "its values are not one whole number from 0 to 255 a voxel", "quarantined")
 
 
 def other_grid() -> Refused:

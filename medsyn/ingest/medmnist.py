@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -137,7 +137,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     if recipe.hounsfield:
         raise Refused("no_hounsfield", "plain pictures, which hold no Hounsfield units")
     with stream(found) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     published = known(found.member or found.path)
     with stream(found) as file, np.load(file, allow_pickle=False) as arrays:
         labels = {split: arrays[f"{split}_labels"] for split in _SPLITS if f"{split}_labels" in arrays}
@@ -169,7 +169,7 @@ def _is_synthetic_set(folder: Path) -> bool:
 # ---- images
 
 
-def _array_header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _array_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether columns come first, and dtype of an npy file; the values come next."""
     version = np.lib.format.read_magic(member)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -202,7 +202,7 @@ def _planes(found: Probe, labels: dict[str, np.ndarray], digest: str, recipe: Re
                     number += 1
 
 
-def _values(member: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, colour: bool) -> np.ndarray:
+def _values(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, colour: bool) -> np.ndarray:
     """The next image: a set published with 224 pixels holds 16 GB of them, so it is never read as a whole."""
     size = dtype.itemsize * math.prod(shape)
     data = member.read(size)

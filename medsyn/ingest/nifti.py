@@ -114,7 +114,7 @@ def _whole(segmentation: Volume, scan: Volume) -> np.ndarray:
     Raises:
         Refused: It lies on another grid, or holds values that are no classes.
     """
-    if segmentation.colour:
+    if segmentation.colour or segmentation.volumes > 1:
         raise masks.not_classes()
     shape = segmentation.stored.shape
     if shape != scan.stored.shape[:3]:
@@ -123,6 +123,8 @@ def _whole(segmentation: Volume, scan: Volume) -> np.ndarray:
     apart = np.linalg.norm(corners @ (segmentation.affine - scan.affine).T, axis=1).max()
     if apart > SAME_GRID * np.linalg.norm(scan.affine[:3, :3], axis=0).min():
         raise masks.other_grid()
+    if segmentation.stored.dtype == np.uint8 and (segmentation.slope, segmentation.intercept) == (1, 0):
+        return segmentation.stored
     out = np.empty(shape, np.uint8)
     for number, part in enumerate(segmentation.stored):
         out[number] = masks.classes(segmentation.values(part))

@@ -36,6 +36,7 @@ class Volume:
         last: The axis of ``stored`` that was the last one in the file.
         digest: SHA-256 of the file.
         intent: Code of what the values mean (``intent_code``).
+        volumes: How many the file holds; this is the first.
     """
 
     stored: np.ndarray
@@ -45,6 +46,7 @@ class Volume:
     last: int
     digest: str
     intent: int
+    volumes: int
     notes: list[str]
 
     @property
@@ -105,6 +107,7 @@ def load(found: Probe, max_pixels: int) -> Volume:
         int(to_ras[2, 0]),
         digest,
         int(header["intent_code"]),
+        volumes,
         notes,
     )
 
@@ -146,7 +149,7 @@ def _array(data: BinaryIO, offset: int, shape: tuple[int, int, int], dtype: np.d
     """Stored values ``[i, j, k]``, or colour uint8 ``[i, j, k, 3]``."""
     data.seek(offset)
     flat = np.empty(math.prod(shape), dtype)  # of what a lying header claims, no page is touched
-    view = memoryview(flat.view(np.uint8)).cast("B")
+    view = memoryview(flat.view(np.uint8))  # type: ignore[arg-type]
     place = 0
     while place < len(view):
         part = data.read(min(_BLOCK, len(view) - place))
