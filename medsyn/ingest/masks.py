@@ -163,6 +163,7 @@ def _by_name(files: Sequence[Probe]) -> dict[int, tuple[int, list[int]]]:
     resolved = {}
     for number, (rank, scans) in found.items():
         for _ in range(_CHAIN):
+            rank += any(n in found for n in scans)
             scans = list(dict.fromkeys(n for s in scans for n in (found[s][1] if s in found else [s])))
         scans = [n for n in scans if n not in found]
         if scans:
