@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from medsyn.config import MODALITIES, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster
+from medsyn.ingest.published import known
 from medsyn.ingest.source import MAX_VALUES, FileKind, LookFor, Probe, Refused, most_bytes, quiet, stream
 
 _WORKSPACE = "medsyn.json"
@@ -252,7 +253,7 @@ def choose_modality(
     best = max(MODALITIES, key=lambda m: votes[m])
     if votes[best]:
         return load_preset(best), f"Modality of {votes[best]} of {sum(kinds.values())} readable files"
-    published = {known[0] for path in npz if (known := medmnist.known(path))}
+    published = {of.modality for path in npz if (of := known(path)) and of.modality}
     if len(published) == 1:
         return load_preset(published.pop()), "a published MedMNIST file"
     raise UsageError(

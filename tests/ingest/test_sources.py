@@ -15,7 +15,7 @@ from PIL import Image
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.errors import DataError
-from medsyn.ingest import nifti, scan, stage
+from medsyn.ingest import scan, stage, volume
 from medsyn.ingest.source import LookFor
 from medsyn.workspace import Workspace
 
@@ -94,9 +94,9 @@ def test_nothing_but_hounsfield_goes_into_a_ct_dataset(tmp_path: Path, workspace
 
 
 def test_not_finite_values_are_told(tmp_path: Path, workspace: Workspace) -> None:
-    volume = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
-    volume[4, 4, 1] = np.nan
-    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii")
+    values = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
+    values[4, 4, 1] = np.inf
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii")
     result = stage.run(IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri"), workspace)
     assert result.images == 2
     ledger = pd.read_csv(result.ledger)
@@ -205,13 +205,12 @@ def test_large_volumes_are_sampled_or_refused(
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii")
     options = IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri", size=40)
     whole = Dataset.open(stage.run(options, workspace).path).table.loc[0]
-    monkeypatch.setattr(nifti, "SAMPLE", 8000)
+    monkeypatch.setattr(volume, "SAMPLE", 8000)
     sampled = Dataset.open(stage.run(options.model_copy(update={"name": "again"}), workspace).path).table.loc[0]
     expected = np.percentile(values[::2, ::2, ::2], (1, 99.5))
     assert (sampled["display_low"], sampled["display_high"]) == pytest.approx(tuple(expected))
     assert (sampled["display_low"], sampled["display_high"]) == pytest.approx(
         (whole["display_low"], whole["display_high"]), abs=2
     )
-    monkeypatch.setattr(nifti, "MAX_BYTES", values.nbytes - 1)
-    with pytest.raises(DataError, match="too_large 1"):
-        stage.run(options.model_copy(update={"name": "last"}), workspace)
+    with pytest.raises(DataError, match="too_large 1"):  # four bytes a voxel, where two are allowed
+        stage.run(options.model_copy(update={"max_pixels": 2**16}), workspace)
