@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
@@ -21,24 +21,9 @@ _OPTION = "--subject-from"
 _BY_FOLDER = re.compile(r"folder(?::([1-9]\d*))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who somebody else than the header says that a file belongs to.
-
-    Attributes:
-        subject: Keyed name.
-        origin: Who says so.
-        also: Another keyed name of the same patient.
-    """
-
-    subject: str
-    origin: Literal["table", "bids", "folder"]
-    also: str | None = None
-
-
 def require(
-    source: LabelSource, inputs: Sequence[Input], wanted: Sequence[Probe], rows: Mapping[int, LabelRow], key: bytes
-) -> tuple[dict[int, Claim], list[str]]:
+    source: LabelSource, inputs: Iterable[Input], wanted: Iterable[Probe], rows: Mapping[int, LabelRow], key: bytes
+) -> tuple[dict[int, LabelRow], list[str]]:
     """Settle the patient of every file that will be read.
 
     A patient is named by the header (PatientID, else StudyInstanceUID), by the labels table, by BIDS, or by
@@ -49,45 +34,46 @@ def require(
     Args:
         source: What was said.
         inputs: All files.
-        wanted: Those that will be read.
-        rows: Of the labels, by ledger number.
+        wanted: Those that will be read; iterated twice.
+        rows: What the labels say, by ledger number; here a subject is the table's.
         key: Project key.
 
     Returns:
-        Ledger number -> claim, none for files whose header, or whose being a file, says it all; and caveats.
+        The rows, with the patients that somebody else than the header names, also of files that had none; and caveats.
 
     Raises:
         DataError: There are files of which nothing names the patient.
     """
-    files = [p for p in wanted if p.kind != "npz"]
-    numbers = {p.number for p in files}
+    named = {p.number: bool(p.names.keys() & {"patient", "study"}) for p in wanted if p.kind != "npz"}
     participants = source.participants(inputs)
     by_folder = _BY_FOLDER.fullmatch(source.options.subject_from or "")
     level = int(by_folder[1]) if by_folder and by_folder[1] else None
-    folders, told = _folders(source, inputs, numbers, level) if by_folder else ({}, [])
-    claims: dict[int, Claim] = {}
-    nobody = []
-    for p in files:
+    folders, told = _folders(source, inputs, named.keys(), level) if by_folder else ({}, [])
+    settled = dict(rows)
+    nobody = 0
+    for number, by_header in named.items():
         names: list[tuple[str, Literal["table", "bids", "folder"]]] = []
-        row = rows.get(p.number)
-        if row is not None and row.subject is not None:
+        row = rows.get(number, LabelRow())
+        if row.subject is not None:
             names.append((row.subject, "table"))
-        if p.number in participants:
-            dataset, participant = participants[p.number]
+        if number in participants:
+            dataset, participant = participants[number]
             names.append((dataset.subject(participant, key), "bids"))
-        if p.number in folders:
-            names.append((keyed(key, "subject-folder", folders[p.number]), "folder"))
+        if number in folders:
+            names.append((keyed(key, "subject-folder", folders[number]), "folder"))
         if names:
-            claims[p.number] = Claim(*names[0], names[1][0] if len(names) > 1 else None)
-        elif not p.names.keys() & {"patient", "study"}:
-            nobody.append(p)
+            (subject, origin), *others = names
+            also = others[0][0] if others else None
+            settled[number] = replace(row, subject=subject, also_subject=also, subject_from=origin)
+        else:
+            nobody += not by_header
     if nobody and source.options.subject_from != "file":
-        raise _unknown(source, len(nobody), len(files))
-    return claims, told
+        raise _unknown(source, nobody, len(named))
+    return settled, told
 
 
 def _folders(
-    source: LabelSource, inputs: Sequence[Input], numbers: set[int], level: int | None
+    source: LabelSource, inputs: Iterable[Input], numbers: Set[int], level: int | None
 ) -> tuple[dict[int, str], list[str]]:
     """Folder of every file, without those of splits and classes above it: a patient may be in several; and caveats."""
     by_class = source.options.label_from == "folder"
@@ -102,11 +88,13 @@ def _folders(
     # A folder that was named itself is a patient's, the same as if the one above it had been named.
     roots = {i.number: PurePath(i.root).name for i in inputs if i.number in numbers}
     found = {n: "/".join(folders[:level]) or roots[n] for n, folders in where.items()}
-    told = [f"{len(found)} images by folder: each of {len(set(found.values()))} folders counts as one patient"]
-    if level is None and max(map(len, where.values()), default=0) > 1:
-        first = len({folders[:1] for folders in where.values()})
-        told[0] += f"; they lie in {first} others: if those are the patients, say {_OPTION} folder:1"
-    return found, told
+    if level is not None or max(map(len, where.values()), default=0) < 2:
+        return found, []
+    first = len({folders[:1] for folders in where.values()})
+    return found, [
+        f"each of {len(set(found.values()))} folders counts as one patient; they lie in {first} others: "
+        f"if those are the patients, say {_OPTION} folder:1"
+    ]
 
 
 def _unknown(source: LabelSource, n: int, of: int) -> DataError:

@@ -15,7 +15,7 @@ KEY = b"k" * 32
 
 def look(paths: list[Path], tag: str | None = None) -> tuple[list[Input], list[Probe]]:
     """All files, and those that can be read."""
-    inputs = scan.find([str(p) for p in paths])
+    inputs = list(scan.find([str(p) for p in paths]))
     return inputs, [p for p in scan.probe_chunk(inputs, LookFor(KEY, tag)) if p.refused is None]
 
 
@@ -23,7 +23,7 @@ def join(*paths: Path, **options: object) -> tuple[dict[str, tuple[str | None, s
     """Path below the folder -> label and state, and all that was joined."""
     source = LabelSource.open(IngestOptions.model_validate({"paths": [str(p) for p in paths], **options}))
     inputs, wanted = look(list(paths), str(options.get("label_from", "")).partition("tag:")[2] or None)
-    joined = source.join(inputs, wanted, KEY)
+    joined = source.join(inputs, wanted, {p.number for p in wanted}, KEY)
     joined.told = source.told + joined.told
     names = {i.number: i.relative for i in inputs}
     return {names[n]: (row.label, row.state) for n, row in joined.rows.items()}, joined

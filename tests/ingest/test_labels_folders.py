@@ -80,7 +80,7 @@ def test_folders_that_are_no_class(tmp_path: Path) -> None:
 
 def test_an_archive_is_no_folder() -> None:
     inputs = [
-        Input(1, "/d/s.zip", "/d", "s.zip", member="train/a/1.png"),
+        Input(1, "/d/s.zip", "/d", "s.zip/train/a/1.png", member="train/a/1.png"),
         Input(2, "/d/x/s.zip", "/d", "x/s.zip/test/b/1.png", member="test/b/1.png"),
     ]
     found = places(inputs, {1})
@@ -107,7 +107,7 @@ def test_a_table_beside_folders_gives_patients_and_targets(tmp_path: Path) -> No
     assert set(got.values()) == {("a", "known"), ("b", "known")}
     assert len({row.subject for row in joined.rows.values()}) == 2
     assert {row.covariates.sex for row in joined.rows.values()} == {"F"}
-    assert [row.targets["edema"].value for row in joined.rows.values()] == ["0", "1", "0", "1"]
+    assert [row.targets["edema"] for row in joined.rows.values()] == ["0", "1", "0", "1"]
     # A table without a column `label` is enough here.
     assert join(tmp_path / "set", labels=labels, **FOLDER)[0] == got
 
