@@ -10,16 +10,18 @@ def shrink(values: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0
     """Resize so that the longer physical side has ``size`` pixels, antialiased.
 
     Args:
-        values: float32 ``[H, W]``.
+        values: float32 ``[H, W]``, or ``[H, W, 3]``.
         size: Pixels of the longer side afterwards.
         pixel: Height and width of one pixel, in any common unit.
 
     Returns:
-        float32 ``[h, w]``, within the range of ``values``: Lanczos overshoot is cut off.
+        float32 ``[h, w]`` or ``[h, w, 3]``, within the range of ``values``: Lanczos overshoot is cut off.
     """
     target = _target(values.shape, size, pixel)
-    if target == values.shape:
+    if target == values.shape[:2]:
         return values.astype(np.float32)
+    if values.ndim == 3:
+        return np.dstack([shrink(channel, size, pixel) for channel in np.moveaxis(values, 2, 0)])
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     out = np.asarray(image.resize(target[::-1], Image.Resampling.LANCZOS))
     return np.clip(out, values.min(), values.max())
@@ -51,10 +53,10 @@ def _target(shape: tuple[int, ...], size: int, pixel: tuple[float, float]) -> tu
 
 
 def pad(values: np.ndarray, size: int, fill: float) -> np.ndarray:
-    """Centre ``[h, w]`` in a square ``[size, size]`` of ``fill``."""
-    if values.shape == (size, size):
+    """Centre ``[h, w]`` or ``[h, w, 3]`` in a square ``[size, size]`` of ``fill``."""
+    if values.shape[:2] == (size, size):
         return values
-    out = np.full((size, size), fill, values.dtype)
+    out = np.full((size, size, *values.shape[2:]), fill, values.dtype)
     top, left = (size - values.shape[0]) // 2, (size - values.shape[1]) // 2
     out[top : top + values.shape[0], left : left + values.shape[1]] = values
     return out

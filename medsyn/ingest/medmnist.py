@@ -17,7 +17,7 @@ from medsyn.config import Modality
 from medsyn.data.grey import luminance
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
-from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, stream
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, most_of_plane, stream
 from medsyn.workspace import SYNTHETIC
 
 
@@ -87,6 +87,7 @@ KNOWN = {  # file name -> what was published under it
         )
     ),
 }
+MAX_LABELS = 1024
 _SPLITS = ("train", "val", "test")
 
 
@@ -104,22 +105,23 @@ def probe(found: Probe, look: LookFor) -> None:
     """Check the layout and note the side of the images.
 
     Raises:
-        Refused: Another archive than MedMNIST's layout.
+        Refused: Another archive than MedMNIST's layout, or headers that claim too much.
     """
-    shapes = {}
     with stream(found) as file, zipfile.ZipFile(file) as archive:
-        for split in _SPLITS:
-            if f"{split}_images.npy" in archive.namelist():
-                with archive.open(f"{split}_images.npy") as member:
-                    shapes[split], _, _ = _array_header(member)
+        arrays = {split: _header(archive, f"{split}_images") for split in _SPLITS}
+    shapes = {split: shape for split, (shape, _) in arrays.items() if shape is not None}
     if "train" not in shapes:
+        if found.member is not None:
+            raise Refused("nested_archive", "an archive inside of an archive: unpack the outer one first")
         raise Refused("archive", "an archive that does not hold train_images: unpack it first")
     shape = shapes["train"]
-    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or 0 in shape:
+    alike = all(s[1:] == shape[1:] for s in shapes.values() if s[:1] != (0,))
+    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or min(shape) <= 0 or not alike:
         raise Refused("npz_shape", "images must be [n, height, width] or [n, height, width, 3]", "failed")
-    if any(s[1:] != shape[1:] for s in shapes.values() if s[0]):
-        raise Refused("npz_shape", "train, val and test must hold images of one shape", "failed")
-    if sum(np.prod([float(n) for n in s]) for s in shapes.values()) > look.max_pixels:
+    if any(kind is not None and kind.kind not in "uif" for _, kind in arrays.values()):
+        raise Refused("npz_dtype", "images must be numbers", "failed")
+    values = [np.prod([float(n) for n in s]) for s in shapes.values()]
+    if sum(values) > look.max_pixels or shape[1] * shape[2] > most_of_plane(look.max_pixels):
         raise Refused("too_large", f"the header claims more than {look.max_pixels} values (--max-pixels)", "failed")
     found.side = int(shape[1]) if shape[1] == shape[2] else None
     # Training images alone are a set that somebody has still to split.
@@ -137,25 +139,32 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     if recipe.hounsfield:
         raise Refused("no_hounsfield", "plain pictures, which hold no Hounsfield units")
     with stream(found) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    published = known(found.member or found.path)
-    with stream(found) as file, np.load(file, allow_pickle=False) as arrays:
-        labels = {split: arrays[f"{split}_labels"] for split in _SPLITS if f"{split}_labels" in arrays}
-    notes = [published.note] if published else []
-    width = max((a.shape[1] for a in labels.values() if a.ndim == 2), default=1)
-    if width > 1:
-        columns = _columns(width, published)
-        which = f"'{recipe.target}' is" if recipe.target in columns else "none, until --label-column names it, is"
-        notes.append(f"{width} labels an image are kept as targets; {which} the class")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     facts = Facts(
         digest=digest,
         modality=recipe.preset.modality,
         subject=keyed(recipe.key, "subject-file", digest),
         subject_from="image",
-        note="; ".join(filter(None, notes)),
-        synthetic=_is_synthetic_set(Path(found.path).parent),
+        synthetic=found.member is None and _is_synthetic_set(Path(found.path).parent),
     )
-    return facts, _planes(found, labels, digest, recipe)
+    published = known(found.member or found.path)
+    facts.note = published.note if published else ""
+    return facts, _planes(found, facts, recipe, published)
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...] | None, np.dtype | None]:
+    """Shape and type that an array claims, (None, None) where there is no such array."""
+    if f"{name}.npy" not in archive.namelist():
+        return None, None
+    with archive.open(f"{name}.npy") as member:
+        shape, _, kind = _npy_header(member)
+    return shape, kind
+
+
+def _npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(member)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return reader(member)
 
 
 def _is_synthetic_set(folder: Path) -> bool:
@@ -166,53 +175,76 @@ def _is_synthetic_set(folder: Path) -> bool:
         return False
 
 
-# ---- images
-
-
-def _array_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether columns come first, and dtype of an npy file; the values come next."""
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(member)
-
-
-def _planes(found: Probe, labels: dict[str, np.ndarray], digest: str, recipe: Recipe) -> Iterator[Plane]:
+def _planes(found: Probe, facts: Facts, recipe: Recipe, published: Published | None) -> Iterator[Plane]:
     number = 0
-    published = known(found.member or found.path)
     with stream(found) as file, zipfile.ZipFile(file) as archive:
         for split in (s for s in _SPLITS if f"{s}_images.npy" in archive.namelist()):
             with archive.open(f"{split}_images.npy") as member:
-                shape, columns_first, dtype = _array_header(member)
-                if dtype.hasobject or columns_first:
-                    raise Refused(
-                        "npz_shape", "images must be numbers, the rows of an image one after another", "failed"
-                    )
-                told = _labels(labels.get(split), shape[0], published, recipe.target)
-                for i, (label, targets) in enumerate(told):
+                shape, by_columns, kind = _npy_header(member)
+                labels = _labels(archive, split, shape[0], published)
+                if not number:
+                    facts.note = "; ".join(filter(None, [facts.note, _told(labels, published, recipe.target)]))
+                for i, image in enumerate(_images(member, shape, by_columns, kind)):
+                    display = Display(0.0, 255.0, "dtype") if kind == np.uint8 else None  # as published, to compare
+                    colour = image.ndim == 3 and recipe.colour
+                    label, targets = _named(labels[i], published, recipe.target)
                     yield Plane(
-                        _values(member, shape[1:], dtype, recipe.colour),
+                        luminance(image) if image.ndim == 3 and not colour else image.astype(np.float32),
                         frame=number,
-                        # Shown as published, so that published results compare.
-                        display=Display(0.0, 255.0, "dtype") if dtype == np.uint8 else None,
+                        display=display,
                         label=label,
-                        subject=keyed(recipe.key, "subject-image", digest, split, str(i)),
+                        subject=keyed(recipe.key, "subject-image", facts.digest, split, str(i)),
                         official_split=split if found.official else None,
                         targets=targets,
                     )
                     number += 1
 
 
-def _values(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, colour: bool) -> np.ndarray:
-    """The next image: a set published with 224 pixels holds 16 GB of them, so it is never read as a whole."""
-    size = dtype.itemsize * math.prod(shape)
-    data = member.read(size)
-    if len(data) < size:
-        raise Refused("truncated", "the file ends before its images do", "failed")
-    image = np.frombuffer(data, dtype).reshape(shape)
-    return luminance(image) if image.ndim == 3 and not colour else image.astype(np.float32)
+def _images(member: IO[bytes], shape: tuple[int, ...], by_columns: bool, kind: np.dtype) -> Iterator[np.ndarray]:
+    """The images of an array one by one: memory holds as much as there is, not as much as the header claims."""
+    if by_columns:
+        values = np.frombuffer(_exactly(member, math.prod(shape) * kind.itemsize), kind)
+        yield from values.reshape(shape, order="F")
+        return
+    for _ in range(shape[0]):
+        yield np.frombuffer(_exactly(member, math.prod(shape[1:]) * kind.itemsize), kind).reshape(shape[1:])
+
+
+def _exactly(member: IO[bytes], size: int) -> bytes:
+    buffer = bytearray()
+    while len(buffer) < size and (part := member.read(min(size - len(buffer), 2**20))):
+        buffer += part
+    if len(buffer) < size:
+        raise Refused("truncated", "an array that ends before its header says", "failed")
+    return bytes(buffer)
 
 
 # ---- labels
+
+
+def _labels(archive: zipfile.ZipFile, split: str, n: int, published: Published | None) -> np.ndarray:
+    """Labels of every image, whole numbers ``[n, labels]``; no column where there are none.
+
+    Raises:
+        Refused: They do not fit the images, or are no whole numbers.
+    """
+    if f"{split}_labels.npy" not in archive.namelist():
+        return np.zeros((n, 0), np.int64)
+    with archive.open(f"{split}_labels.npy") as member:
+        shape, by_columns, kind = _npy_header(member)
+        if len(shape) not in (1, 2) or shape[0] != n or not 1 <= math.prod(shape[1:]) <= MAX_LABELS:
+            raise Refused("npz_labels", f"labels must be [n] or [n, labels], at most {MAX_LABELS} an image", "failed")
+        if kind.kind not in "buif":
+            raise Refused("npz_labels", "labels must be whole numbers", "failed")
+        flat = np.frombuffer(_exactly(member, math.prod(shape) * kind.itemsize), kind)
+    if kind.kind == "f" and not (np.isfinite(flat).all() and np.array_equal(flat, np.rint(flat))):
+        raise Refused("npz_labels", "labels must be whole numbers", "failed")
+    labels = flat.reshape(shape, order="F" if by_columns else "C").astype(np.int64).reshape(n, math.prod(shape[1:]))
+    if published and not published.several and labels.shape[1] == 1:
+        last = len(published.names) - 1
+        if n and not (labels.min() >= 0 and labels.max() <= last):
+            raise Refused("npz_labels", f"labels must lie between 0 and {last} in this set", "failed")
+    return labels
 
 
 def _columns(width: int, published: Published | None) -> tuple[str, ...]:
@@ -222,43 +254,23 @@ def _columns(width: int, published: Published | None) -> tuple[str, ...]:
     return tuple(f"label_{i}" for i in range(width))
 
 
-def _labels(
-    values: np.ndarray | None, n: int, published: Published | None, target: str | None
-) -> Iterator[tuple[str | None, dict[str, str]]]:
-    """Class and further targets of every image.
-
-    Raises:
-        Refused: They do not fit the images.
-    """
-    if values is None:
-        yield from ((None, {}) for _ in range(n))
-        return
-    if values.ndim not in (1, 2) or len(values) != n:
-        raise Refused("npz_labels", "labels must be [n] or [n, labels]", "failed")
-    table = values.reshape(n, -1) if n else np.zeros((0, 1), np.int64)
-    if table.dtype.kind == "f":
-        if not np.array_equal(table, np.rint(table)) or np.abs(table).max(initial=0) > 2**53:  # NaN equals nothing
-            raise Refused("npz_labels", "labels must be whole numbers", "failed")
-        table = table.astype(np.int64)
-    if table.dtype.kind not in "iubUS":
-        raise Refused("npz_labels", "labels must be whole numbers", "failed")
-    if table.shape[1] == 1:
-        yield from ((name, {}) for name in _classes(table[:, 0], published))
-        return
-    columns = _columns(table.shape[1], published)
-    for row in table:
-        targets = {name: str(int(v) if row.dtype.kind == "b" else v) for name, v in zip(columns, row, strict=True)}
-        asked = targets.get(target) if target else None
-        # A finding that is there or not is a class of two, called as those of masks are.
-        named = {"0": f"no_{target}", "1": str(target)} if published and published.several else {}
-        yield (None if asked is None else named.get(asked, asked)), targets
+def _named(row: np.ndarray, published: Published | None, target: str | None) -> tuple[str | None, dict[str, str]]:
+    """Class and further targets of one image."""
+    if len(row) == 0:
+        return None, {}
+    if len(row) == 1:
+        return published.names[row[0]] if published and not published.several else str(row[0]), {}
+    targets = dict(zip(_columns(len(row), published), map(str, row), strict=True))
+    if target not in targets:
+        return None, targets
+    # A finding that is there or not is a class of two, called as those of masks are.
+    names = {"0": f"no_{target}", "1": target} if published and published.several else {}
+    return names.get(targets[target], targets[target]), targets
 
 
-def _classes(labels: np.ndarray, published: Published | None) -> Iterator[str]:
-    if published is None or published.several:
-        yield from (str(v) for v in labels)
-        return
-    names = published.names
-    if labels.dtype.kind not in "iu" or not all(0 <= int(v) < len(names) for v in labels):
-        raise Refused("npz_labels", f"labels must lie between 0 and {len(names) - 1} in this set", "failed")
-    yield from (names[int(v)] for v in labels)
+def _told(labels: np.ndarray, published: Published | None, target: str | None) -> str:
+    width = labels.shape[1]
+    if width < 2:
+        return ""
+    which = f"'{target}'" if target in _columns(width, published) else "none, until --label-column names it,"
+    return f"{width} labels an image are kept as targets; {which} is the class"

@@ -83,7 +83,15 @@ _MEASURES = {
     "calibration_error": "Calibration error",
 }
 _CLASSIFIERS = {"cnn": "Convolutional network", "probe": "Probe on fixed features"}
-_MODALITIES = {"xray": "X-ray", "mri": "MRI", "ct": "CT", "ultrasound": "Ultrasound"}
+_MODALITIES = {
+    "xray": "X-ray",
+    "mri": "MRI",
+    "ct": "CT",
+    "ultrasound": "Ultrasound",
+    "mammography": "Mammography",
+    "angiography": "Angiography",
+    "nuclear": "Nuclear medicine",
+}
 
 
 def measure_name(key: str) -> str:
