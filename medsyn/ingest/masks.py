@@ -335,7 +335,9 @@ def attach(planes: Iterator[Plane], found: Probe, recipe: Recipe, facts: Facts) 
 
 def _tell(facts: Facts, refused: Refused) -> None:
     facts.mask_refused = refused
-    facts.note = "; ".join(filter(None, [facts.note, f"its segmentation is not used: {refused.detail}"]))
+    facts.note = "; ".join(
+        filter(None, [facts.note, f"its segmentation is not used ({refused.reason}): {refused.detail}"])
+    )
 
 
 def _pages(found: Probe, max_pixels: int) -> Iterator[np.ndarray]:

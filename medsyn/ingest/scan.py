@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from medsyn.config import MODALITIES, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster, volume
+from medsyn.ingest.published import known
 from medsyn.ingest.source import MAX_VALUES, FileKind, LookFor, Probe, Refused, most_bytes, quiet, stream
 
 _WORKSPACE = "medsyn.json"
@@ -254,9 +255,9 @@ def choose_modality(
     best = max(MODALITIES, key=lambda m: votes[m])
     if votes[best]:
         return load_preset(best), f"Modality of {votes[best]} of {sum(kinds.values())} readable files"
-    published = {known.modality for path in npz if (known := medmnist.known(path))}
-    if len(published) == 1 and (shown := published.pop()):
-        return load_preset(shown), "a published MedMNIST file"
+    published = {of.modality for path in npz if (of := known(path)) and of.modality}
+    if len(published) == 1:
+        return load_preset(published.pop()), "a published MedMNIST file"
     raise UsageError(
         "nothing in the files says what they show", where="--modality", mend=f"Say --modality {'|'.join(MODALITIES)}."
     )

@@ -29,10 +29,11 @@ from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import ties
 from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError, EnvironmentFault, UsageError
-from medsyn.ingest import caveats, isolation, ledger, reading, scan, selection, series
+from medsyn.ingest import caveats, isolation, ledger, masks, reading, scan, selection, series
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.journal import Journal, Stored
 from medsyn.ingest.labels import LabelRow, LabelTable
+from medsyn.ingest.masks import MaskLabel
 from medsyn.ingest.source import LookFor, Recipe
 from medsyn.progress import SILENT, Progress, track
 from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
@@ -200,7 +201,9 @@ class _Job:
             raise self._nothing(
                 "no readable image among", "DICOM, NIfTI, PNG, JPEG, TIFF, BMP and MedMNIST-layout npz are read."
             )
-        preset, why = scan.choose_modality(kinds, [i.path for i in journal.inputs("kind = 'npz'")], options.modality)
+        preset, why = scan.choose_modality(
+            kinds, [i.member or i.path for i in journal.inputs("kind = 'npz'")], options.modality
+        )
         if why != "named":
             self.progress.say(f"modality: {preset.modality} ({why})")
         if options.window:
@@ -209,6 +212,7 @@ class _Job:
         for probes in _portions(journal.probes("kind = 'dicom'"), 1000):
             journal.refuse(selection.of_other_modality(probes, preset.dicom_modalities, named, preset.modality))
         self.caveats += self._settle_series()
+        self._pair_masks()
         if table is not None:
             wanted = list(journal.probes())
             rows, refused, told = selection.join(table, list(journal.inputs()), wanted)
@@ -231,6 +235,7 @@ class _Job:
             colour=(options.colour or preset.colour) == "rgb",
             max_pixels=options.max_pixels,
             mask_label=options.mask_label,
+            target=options.label_columns[0],
         )
 
     def _settle_series(self) -> list[str]:
@@ -244,6 +249,15 @@ class _Job:
                 self.journal.refuse(settled.refused)
                 told += settled.told
         return series.sentences(told)
+
+    def _pair_masks(self) -> None:
+        rule = self.options.mask_label
+        name = MaskLabel.parse(rule).name if rule else None
+        paired = masks.pair(lambda: self.journal.probes("kind IN ('nifti', 'raster')"), prefer=name)
+        self.journal.refuse(paired.refused)
+        self.journal.settle_masks(paired.masks)
+        if paired.masks:
+            self.progress.say(f"{len(paired.masks)} files have a segmentation of their own")
 
     def execute(self, recipe: Recipe, run: tracking.Run) -> IngestResult:
         """Read what was chosen and commit the dataset."""

@@ -14,7 +14,7 @@ import pytest
 from medsyn.config import load_preset
 from medsyn.errors import UsageError
 from medsyn.ingest import medmnist, scan
-from medsyn.ingest.medmnist import KNOWN
+from medsyn.ingest.published import KNOWN
 from medsyn.ingest.source import Facts, LookFor, Plane, Recipe, Refused
 
 COUNTS = {  # of classes, Yang et al. 2023, table 1
@@ -44,7 +44,7 @@ def npz(path: Path, labels: np.ndarray, shape: tuple[int, ...] = (28, 28), n: in
 
 
 def read(path: Path, modality: str = "xray", **changes: Any) -> tuple[Facts, list[Plane]]:
-    (found,) = scan.probe_chunk(list(scan.find([str(path)])), LookFor(b"key"))
+    (found,) = scan.probe_chunk(scan.find([str(path)]), LookFor(b"key"))
     assert found.refused is None
     facts, planes = medmnist.read(found, Recipe(b"key", load_preset(modality), 28, False, **changes))
     return facts, list(planes)
@@ -124,7 +124,7 @@ def test_labels_that_do_not_fit(tmp_path: Path, labels: np.ndarray) -> None:
 
 def test_images_are_read_one_at_a_time(tmp_path: Path) -> None:
     path = npz(tmp_path / "set.npz", np.zeros((400, 1), np.int64), (64, 64, 3))
-    (found,) = scan.probe_chunk(list(scan.find([str(path)])), LookFor(b"key"))
+    (found,) = scan.probe_chunk(scan.find([str(path)]), LookFor(b"key"))
     tracemalloc.start()
     _, planes = medmnist.read(found, Recipe(b"key", load_preset("xray"), 28, False))
     count = sum(1 for _ in planes)
@@ -144,7 +144,7 @@ def test_images_are_read_one_at_a_time(tmp_path: Path) -> None:
 )
 def test_other_layouts(tmp_path: Path, arrays: dict[str, np.ndarray], reason: str) -> None:
     np.savez(tmp_path / "set.npz", **arrays)
-    (found,) = scan.probe_chunk(list(scan.find([str(tmp_path / "set.npz")])), LookFor(b"key"))
+    (found,) = scan.probe_chunk(scan.find([str(tmp_path / "set.npz")]), LookFor(b"key"))
     assert found.refused is not None
     assert found.refused.reason == reason
 

@@ -212,6 +212,5 @@ def test_large_volumes_are_sampled_or_refused(
     assert (sampled["display_low"], sampled["display_high"]) == pytest.approx(
         (whole["display_low"], whole["display_high"]), abs=2
     )
-    # Four bytes a voxel, where two are allowed.
-    with pytest.raises(DataError, match="too_large 1"):
-        stage.run(options.model_copy(update={"name": "last", "max_pixels": 2**16}), workspace)
+    with pytest.raises(DataError, match="too_large 1"):  # four bytes a voxel, where two are allowed
+        stage.run(options.model_copy(update={"max_pixels": 2**16}), workspace)
