@@ -255,12 +255,11 @@ class _Job:
     def _pair_masks(self) -> None:
         rule = self.options.mask_label
         name = MaskLabel.parse(rule).name if rule else None
-        files = list(self.journal.probes("kind IN ('nifti', 'raster')"))
-        paired = masks.pair(files, prefer=name)
-        self.journal.refuse({p.number: p.refused for p in files if p.refused})
-        self.journal.settle_masks({p.number: p.mask.number for p in files if p.mask})
-        if paired:
-            self.progress.say(f"{paired} images have a segmentation of their own")
+        paired = masks.pair(lambda: self.journal.probes("kind IN ('nifti', 'raster')"), prefer=name)
+        self.journal.refuse(paired.refused)
+        self.journal.settle_masks(paired.masks)
+        if paired.masks:
+            self.progress.say(f"{len(paired.masks)} files have a segmentation of their own")
 
     def execute(self, recipe: Recipe, run: tracking.Run) -> IngestResult:
         """Read what was chosen and commit the dataset."""

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import hashlib
 import math
+import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -112,14 +113,17 @@ def load(found: Probe, max_pixels: int) -> Volume:
     )
 
 
-def tell_pairs(probes: Iterable[Probe]) -> None:
-    """Say of every ``.img`` that it is the data of the ``.hdr`` beside it, instead of no image at all."""
-    headers = {(p.path, p.member): p.number for p in probes if p.kind == "nifti"}
-    for p in probes:
-        header = _beside(p, "img", "hdr")
-        number = headers.get((header.path, header.member)) if header else None
-        if p.kind == "other" and number is not None:
-            p.refused = Refused("nifti_pair", f"the data of the header that is input {number}")
+def is_data(found: Probe) -> bool:
+    """Whether this is the ``.img`` of a NIfTI header beside it."""
+    header = _beside(found, "img", "hdr")
+    if header is None:
+        return False
+    try:
+        with stream(header) as file, _plain(file) as plain:
+            magic = plain.read(348)
+    except (OSError, KeyError, EOFError, zlib.error, Refused):
+        return False
+    return magic[344:348] == b"ni1\0" or magic[4:8] == b"ni2\0"
 
 
 def _header(magic: bytes) -> Nifti1Header:

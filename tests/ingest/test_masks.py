@@ -15,30 +15,36 @@ from medsyn.config import load_preset
 from medsyn.errors import UsageError
 from medsyn.ingest import masks, nifti, raster, scan
 from medsyn.ingest.masks import MaskLabel
-from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe
 
 from .conftest import picture, png
 
 
-def probes(*paths: str, refused: str = "") -> list[Probe]:
-    kinds: dict[str, Any] = {".gz": "nifti", ".nii": "nifti", ".hdr": "nifti", ".dcm": "dicom"}
-    found = [Probe(n, p, kind=kinds.get(Path(p).suffix, "raster")) for n, p in enumerate(paths, 1)]
-    for p in found:
-        p.refused = Refused("corrupt", "", "failed") if p.path == refused else None
-    return found
+def probes(*paths: str) -> list[Probe]:
+    kinds: dict[str, Any] = {".gz": "nifti", ".nii": "nifti", ".hdr": "nifti"}
+    return [Probe(n, p, kind=kinds.get(Path(p).suffix, "raster")) for n, p in enumerate(paths, 1)]
 
 
 def pairs(*paths: str, prefer: str | None = None, named: dict[str, str] | None = None) -> dict[str, str]:
-    """Scan -> segmentation; what is in neither column is untouched."""
-    found = probes(*paths)
-    number = {p.path: p.number for p in found}
-    n = masks.pair(found, named={number[k]: number[v] for k, v in (named or {}).items()}, prefer=prefer)
-    made = {p.path: p.mask.path for p in found if p.mask}
-    assert len(made) == n
-    used = {p.path for p in found if p.refused and p.refused.reason == "mask_of"}
-    assert used == set(made.values())
-    assert all(p.refused is None for p in found if p.mask)
-    return made
+    """Scan -> segmentation."""
+    found = {p.number: p for p in probes(*paths)}
+    number = {p.path: n for n, p in found.items()}
+    made = masks.pair(
+        lambda: iter(found.values()), named={number[k]: number[v] for k, v in (named or {}).items()}, prefer=prefer
+    )
+    assert {n for n, refused in made.refused.items() if refused.reason == "mask_of"} == set(made.masks.values())
+    assert not made.refused.keys() & made.masks.keys()
+    return {found[scan].path: found[mask].path for scan, mask in made.masks.items()}
+
+
+def pair_found(folder: Path) -> list[Probe]:
+    """Probes of the scans in a folder, their segmentations attached."""
+    found = scan.probe_chunk(list(scan.find([str(folder)])), LookFor(b"key"))
+    made = masks.pair(lambda: iter(found))
+    by_number = {p.number: p for p in found}
+    for number, mask in made.masks.items():
+        by_number[number].mask = by_number[mask]
+    return [p for p in found if p.number not in made.refused]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +93,6 @@ def test_names_that_belong_together(image: str, mask: str) -> None:
         ("a/x_mask.png",),
         ("masks/x.png", "labels/x.png"),
         ("a/x.png", "a/x_mask.nii.gz"),
-        ("a/x.dcm", "a/x_mask.dcm"),
         ("home/labelled/a/x.png", "home/a/x.png"),
         ("mask/x.png", "no_mask/x.png"),  # classes of who wears one
         ("a/x.png", "a/x_0000.png"),
@@ -125,21 +130,15 @@ def test_of_several_segmentations_the_preferred_the_likeliest_or_none() -> None:
     assert pairs(*paths) == {}
     assert pairs(*paths, prefer="lesion") == {"a/x.png": "a/x_lesion.png"}
     assert pairs(*paths, named={"a/x.png": "a/x_seg.png"}) == {"a/x.png": "a/x_seg.png"}
-    found = probes(*paths)
-    masks.pair(found)
-    assert [p.refused.reason if p.refused else None for p in found] == [None, "mask_unused", "mask_unused"]
-    found = probes("a/x.png", "a/x_mask.png", "a/x_mask_1.png")
-    masks.pair(found)
-    assert [(p.refused.reason, p.refused.detail) for p in found if p.refused] == [
-        ("mask_of", "segmentation of input 1"),
-        ("mask_unused", "a further segmentation of input 1, and not used"),
-    ]
-
-
-def test_a_refused_file_is_no_scan() -> None:
-    found = probes("a/x.png", "a/x_mask.png", refused="a/x.png")
-    assert masks.pair(found) == 0
-    assert found[1].refused is None
+    made = masks.pair(lambda: probes(*paths))
+    assert {n: (r.reason, r.outcome) for n, r in made.refused.items()} == dict.fromkeys(
+        (2, 3), ("mask_unused", "skipped")
+    )
+    made = masks.pair(lambda: probes("a/x.png", "a/x_mask.png", "a/x_mask_1.png"))
+    assert {n: (r.reason, r.detail) for n, r in made.refused.items()} == {
+        2: ("mask_of", "segmentation of input 1"),
+        3: ("mask_unused", "a further segmentation of input 1, and not used"),
+    }
 
 
 # ---- labels
@@ -188,9 +187,9 @@ def volume(tmp_path: Path, mask: np.ndarray, affine: np.ndarray | None = None) -
     grid = np.diag([2.0, 3.0, 4.0, 1.0])
     nibabel.save(nibabel.Nifti1Image(values, grid), tmp_path / "x.nii.gz")
     nibabel.save(nibabel.Nifti1Image(mask, grid if affine is None else affine), tmp_path / "x_mask.nii.gz")
-    found = scan.probe_chunk(scan.find([str(tmp_path)]), LookFor(b"key"))
-    assert masks.pair(found) == 1
-    return values, found[0]
+    (found,) = pair_found(tmp_path)
+    assert found.mask is not None
+    return values, found
 
 
 def blob(dtype: str = "u1") -> np.ndarray:
@@ -300,9 +299,9 @@ def test_channels_of_one_case_are_one_subject(tmp_path: Path) -> None:
     for name in "ab":  # equal to the byte, as empty ones are
         (tmp_path / "labelsTr").mkdir(exist_ok=True)
         nibabel.save(nibabel.Nifti1Image(blob(), np.eye(4)), tmp_path / f"labelsTr/{name}.nii.gz")
-    found = scan.probe_chunk(scan.find([str(tmp_path)]), LookFor(b"key"))
-    assert masks.pair(found) == 3
-    subjects = [nifti.read(p, recipe())[0].subject for p in found if p.mask]
+    found = pair_found(tmp_path)
+    assert all(p.mask for p in found)
+    subjects = [nifti.read(p, recipe())[0].subject for p in found]
     assert subjects[0] == subjects[1] != subjects[2]
 
 
@@ -310,10 +309,10 @@ def test_channels_of_one_case_are_one_subject(tmp_path: Path) -> None:
 
 
 def read_picture(tmp_path: Path, **changes: Any) -> tuple[Facts, list[Plane]]:
-    found = scan.probe_chunk(scan.find([str(tmp_path)]), LookFor(b"key"))
-    assert masks.pair(found) == 1
-    facts, planes = raster.read(found[0], recipe("ultrasound", **changes))
-    return facts, list(masks.attach(planes, found[0], recipe("ultrasound", **changes), facts))
+    (found,) = pair_found(tmp_path)
+    assert found.mask is not None
+    facts, planes = raster.read(found, recipe("ultrasound", **changes))
+    return facts, list(planes)
 
 
 def classes() -> np.ndarray:
