@@ -24,7 +24,6 @@ from medsyn.data.schema import (
     SPLITS,
     STAGED,
     TARGETS,
-    UNCERTAIN,
     ImageRecord,
 )
 from medsyn.data.settling import Dropped, Settled
@@ -281,12 +280,9 @@ class DatasetWriter:
 
 
 def _targets(image: int, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    states = {None: "missing", UNCERTAIN: "uncertain"}
-    values = [(CLASS_TASK, record["label"]), *(record["targets"] or ())]
-    return [
-        {"image": image, "task": task, "value": None if value in states else value, "state": states.get(value, "known")}
-        for task, value in values
-    ]
+    label = record["label"]
+    told = [(CLASS_TASK, (label, "missing" if label is None else "known")), *(record["targets"] or ())]
+    return [{"image": image, "task": task, "value": value, "state": state} for task, (value, state) in told]
 
 
 def _digest_line(record: Mapping[str, Any], split: str) -> bytes:

@@ -20,6 +20,7 @@ from medsyn.ingest.deidentify import Covariates, keyed
 from medsyn.ingest.dicom_geometry import Region, position, spacing, ultrasound_region
 from medsyn.ingest.dicom_header import integer, many, numbers, text, value
 from medsyn.ingest.intensity import Display
+from medsyn.ingest.labels.identifiers import IDENTIFIERS
 from medsyn.ingest.series import Place, chosen, stack
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
 
@@ -30,15 +31,8 @@ _HEAD = frozenset({"HEAD", "BRAIN", "SKULL", "FACE", "HEADNECK", "ORBIT", "SINUS
 """Body Part Examined (0018,0015), PS3.16 annex L, of what shows a face."""
 _ANY_MODALITY = ("", "OT", "SC")  # says nothing about the anatomy's imaging: taken where the user names the modality
 _ULTRASOUND = ("US", "IVUS")
-_NAMES = {
-    "patient": "PatientID",
-    "accession": "AccessionNumber",
-    "study": "StudyInstanceUID",
-    "series": "SeriesInstanceUID",
-    "sop": "SOPInstanceUID",
-}
 _LOOKED_AT = [
-    *("SOPClassUID", "Modality", "ImageType", "InstanceNumber", "BurnedInAnnotation", *_NAMES.values()),
+    *("SOPClassUID", "Modality", "ImageType", "InstanceNumber", "BurnedInAnnotation", *IDENTIFIERS.values()),
     *("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
 ]
 
@@ -73,7 +67,7 @@ def probe(found: Probe, look: LookFor) -> None:
     if text(header, "BurnedInAnnotation").upper() == "YES" and not look.allow_burned_in:
         raise Refused("burned_in", "the header says that text is burned into the pixels", "quarantined")
     found.modality = text(header, "Modality").upper()
-    identifiers = {kind: text(header, keyword) for kind, keyword in _NAMES.items()}
+    identifiers = {kind: text(header, keyword) for kind, keyword in IDENTIFIERS.items()}
     found.names = {kind: keyed(look.key, f"id-{kind}", name) for kind, name in identifiers.items() if name}
     found.series = keyed(look.key, "series", identifiers["series"]) if identifiers["series"] else ""
     found.tag = (text(header, tagged) or None) if tagged else None

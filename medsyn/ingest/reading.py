@@ -207,7 +207,7 @@ def _finish(small: _Small, common: Display | None, result: FileResult, recipe: R
         synthetic=facts.synthetic,
         frame=plane.frame if len(result.rows) > 1 else None,
         label=plane.label,
-        targets=dict(plane.targets) or None,
+        targets={name: (value, "known") for name, value in plane.targets.items()} or None,
         official_split=plane.official_split,
         series=facts.series,
         study=facts.study,

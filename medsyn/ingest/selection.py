@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from medsyn.errors import DataError
 from medsyn.ingest import dicom
-from medsyn.ingest.labels import LabelRow, LabelTable
+from medsyn.ingest.labels import Joined, LabelSource
 from medsyn.ingest.scan import Input
 from medsyn.ingest.source import Probe, Refused
 from medsyn.progress import Progress
@@ -20,45 +20,46 @@ def of_other_modality(probes: Sequence[Probe], codes: list[str], named: bool, mo
 
 
 def join(
-    table: LabelTable, inputs: Sequence[Input], wanted: Sequence[Probe]
-) -> tuple[dict[int, LabelRow], dict[int, Refused], list[str]]:
-    """Rows of the labels for the files that will be read, the files without one, and caveats.
+    source: LabelSource, inputs: Sequence[Input], wanted: Sequence[Probe], key: bytes
+) -> tuple[Joined, dict[int, Refused]]:
+    """What is said of the files that will be read, and those that are left out for it.
 
     Raises:
         DataError: No file has a label, or all have the same.
     """
-    numbers = {p.number for p in wanted if p.kind != "npz"}
-    npz = (
-        ["the labels file does not apply to npz files: they carry their own labels"]
-        if len(numbers) < len(wanted)
-        else []
-    )
-    if not numbers:
-        return {}, {}, npz
-    matched, unmatched = table.join(inputs, numbers)
-    labels = {n: row for n, row in matched.items() if n in numbers and row.label is not None}
-    refused = {
-        n: Refused("no_label", "its row has no label" if n in matched else "no row of the labels names it")
-        for n in sorted(numbers - labels.keys())
-    }
-    classes = sorted({str(row.label) for row in labels.values()})
-    if len(classes) < 2 and len(numbers) == len(wanted):
-        found = f"only the class '{classes[0]}'" if classes else "no label at all"
-        raise DataError(
-            f"column '{table.label_column}' gives {found} for {len(numbers)} images",
-            where=table.path,
-            mend="Two classes are needed; name another column with --label-column.",
+    not_raw = source.not_raw(inputs)
+    refused = {n: Refused("not_raw", "in a folder of BIDS that holds no raw data") for n in not_raw}
+    wanted = [p for p in wanted if p.number not in not_raw]
+    with_own = any(p.kind == "npz" for p in wanted)
+    others = [p for p in wanted if p.kind != "npz"]
+    joined = source.join(inputs, others, key) if others else Joined(labelled=False)
+    if with_own and source.table is not None:
+        joined.caveats.append("the labels file does not apply to npz files: they carry their own labels")
+    if joined.unmatched:
+        joined.caveats.append(
+            f"{joined.unmatched} rows of the labels name no file that was found, or one that another row names better"
         )
-    return (
-        labels,
-        refused,
-        npz
-        + (
-            [f"{unmatched} rows of the labels name no file that was found, or one that another row names better"]
-            if unmatched
-            else []
-        ),
-    )
+    if not joined.labelled:
+        return joined, refused
+    known = set()
+    for p in others:
+        row = joined.rows.get(p.number)
+        if row is None:
+            refused[p.number] = Refused("no_label", "nothing names its class")
+        elif row.label is not None:
+            known.add(row.label)
+        elif row.state == "uncertain":
+            refused[p.number] = Refused("uncertain_label", "its label is uncertain")
+        else:
+            refused[p.number] = Refused("no_label", "its label is empty")
+    if len(known) < 2 and not with_own:
+        found = f"only the class '{known.pop()}'" if known else "no label at all"
+        raise DataError(
+            f"{found} for {len(others)} images",
+            where=joined.where,
+            mend="Two classes are needed; name another column with --label-column, or see --label-from.",
+        )
+    return joined, refused
 
 
 def tell_folders(pictures: Iterable[Input], progress: Progress) -> None:

@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -29,10 +29,9 @@ from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import ties
 from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError, EnvironmentFault, UsageError
-from medsyn.ingest import caveats, isolation, ledger, masks, reading, scan, selection, series
-from medsyn.ingest.deidentify import keyed
+from medsyn.ingest import caveats, isolation, ledger, masks, reading, scan, selection, series, subjects
 from medsyn.ingest.journal import Journal, Stored
-from medsyn.ingest.labels import LabelRow, LabelTable
+from medsyn.ingest.labels import LabelSource
 from medsyn.ingest.masks import MaskLabel
 from medsyn.ingest.source import LookFor, Recipe
 from medsyn.progress import SILENT, Progress, track
@@ -108,17 +107,13 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
 
 
 def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *, sample: bool) -> IngestResult:
-    table = None
-    if options.labels is not None:
-        table = LabelTable.open(options.labels, options.label_columns[0], options.file_column, options.subject_from)
-        for line in table.told:
-            progress.say(line)
-        if options.classes:
-            table.check_classes(options.classes)
+    source = LabelSource.open(options)
+    for line in source.told:
+        progress.say(line)
     with _journal(options, workspace, sample) as (journal, name_of_journal):
         job = _Job(options, workspace, progress, journal, name_of_journal, sample)
         job.look()
-        recipe = job.choose(table)
+        recipe = job.choose(source)
         with tracking.start(workspace, "ingest", recipe.preset.modality) as run:
             return job.execute(recipe, run)
 
@@ -193,7 +188,7 @@ class _Job:
         for reason, n in journal.folders_left_out().items():
             self.progress.say(f"folders left out: {n} {reason} (see the ledger)")
 
-    def choose(self, table: LabelTable | None) -> Recipe:
+    def choose(self, source: LabelSource) -> Recipe:
         """Settle modality, series and labels: what is left will be read."""
         options, journal = self.options, self.journal
         kinds = journal.kinds()
@@ -213,14 +208,7 @@ class _Job:
             journal.refuse(selection.of_other_modality(probes, preset.dicom_modalities, named, preset.modality))
         self.caveats += self._settle_series()
         self._pair_masks()
-        if table is not None:
-            wanted = list(journal.probes())
-            rows, refused, told = selection.join(table, list(journal.inputs()), wanted)
-            self.caveats += told
-            journal.refuse(refused)
-            journal.label({n: self._keyed(row) for n, row in rows.items()})
-        else:
-            selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
+        self._label(source)
         volumes = any(n for (kind, _), n in journal.kinds().items() if kind in ("dicom", "nifti"))
         hounsfield = preset.storage == "hounsfield" and volumes
         if preset.storage == "hounsfield" and not hounsfield:
@@ -237,6 +225,20 @@ class _Job:
             mask_label=options.mask_label,
             target=options.label_columns[0],
         )
+
+    def _label(self, source: LabelSource) -> None:
+        journal, key = self.journal, self.look_for.key
+        inputs, wanted = list(journal.inputs()), list(journal.probes())
+        joined, refused = selection.join(source, inputs, wanted, key)
+        for line in joined.told:
+            self.progress.say(line)
+        if not joined.labelled:
+            selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
+        self.caveats += joined.caveats
+        wanted = [p for p in wanted if p.number not in refused]
+        claims = subjects.require(source, inputs, wanted, joined.rows, key)
+        journal.refuse(refused)
+        journal.label(joined.rows, claims)
 
     def _settle_series(self) -> list[str]:
         told: Counter[str] = Counter()
@@ -390,10 +392,6 @@ class _Job:
         for row in rows:
             self.progress.say(f"failed: {paths.get(row.input, f'input {row.input}')}: {row.reason}, {row.detail}")
 
-    def _keyed(self, row: LabelRow) -> LabelRow:
-        subject = row.subject and keyed(self.look_for.key, "subject", "", row.subject)
-        return replace(row, subject=subject)
-
     def _track(self, run: tracking.Run, meta: Mapping[str, Any], summary: ledger.Summary) -> None:
         counts = {f"inputs_{outcome}": n for outcome, n in summary.outcomes.items()}
         fingerprint = meta["fingerprint"]
@@ -422,17 +420,18 @@ class _Earlier:
 
 def _apply(stored: Stored, record: ImageRecord) -> str:
     """Put what the labels say into a record, where the header says nothing else; what tells whose image it is."""
-    row, origin = stored.row, stored.subject_from
-    if row is None:
-        return origin
-    record.label = row.label if record.label is None else record.label
-    record.view = record.view or row.covariates.view
-    record.sex = record.sex or row.covariates.sex
-    record.age_band = record.age_band or row.covariates.age_band
-    if row.subject and origin == "patient":
-        record.also_subject = row.subject if row.subject != record.subject else None
-    elif row.subject:
-        record.subject, origin = row.subject, "table"
+    row, claim, origin = stored.row, stored.claim, stored.subject_from
+    if row is not None:
+        record.label = row.label if record.label is None else record.label
+        record.official_split = record.official_split or row.official_split
+        record.view = record.view or row.covariates.view
+        record.sex = record.sex or row.covariates.sex
+        record.age_band = record.age_band or row.covariates.age_band
+        record.targets = {**(record.targets or {}), **row.targets}
+    if claim is not None and origin == "patient":
+        record.also_subject = claim.subject if claim.subject != record.subject else None
+    elif claim is not None:
+        record.subject, record.also_subject, origin = claim.subject, claim.also, claim.origin
     return origin
 
 

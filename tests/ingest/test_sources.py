@@ -23,7 +23,9 @@ from .conftest import dicom, picture, png
 
 
 def shown(workspace: Workspace, path: Path, modality: str, size: int = 64) -> np.ndarray:
-    options = IngestOptions.model_validate({"paths": [str(path)], "modality": modality, "size": size})
+    options = IngestOptions.model_validate(
+        {"paths": [str(path)], "modality": modality, "size": size, "subject_from": "file"}
+    )
     data = Dataset.open(stage.run(options, workspace).path)
     return data.images(data.rows(labelled=False))[:, 0]
 
@@ -97,7 +99,7 @@ def test_not_finite_values_are_told(tmp_path: Path, workspace: Workspace) -> Non
     values = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
     values[4, 4, 1] = np.inf
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii")
-    result = stage.run(IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri"), workspace)
+    result = stage.run(IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri", subject_from="file"), workspace)
     assert result.images == 2
     ledger = pd.read_csv(result.ledger)
     assert list(zip(ledger["input"], ledger["frame"], ledger["outcome"], strict=True)) == [
@@ -135,7 +137,9 @@ def test_folders_that_are_not_entered_are_told(
     assert list(ledger["reason"])[3] == "link_to_folder"
     assert result.outcomes == {"ingested": 1, "duplicate": 0, "quarantined": 0, "skipped": 2, "failed": 1}
     # A folder of the workspace that is named itself is read.
-    one = stage.run(IngestOptions(paths=[str(inside.path / "synthetic")], modality="xray", size=32), workspace)
+    one = stage.run(
+        IngestOptions(paths=[str(inside.path / "synthetic")], modality="xray", size=32, subject_from="file"), workspace
+    )
     assert one.images == 1
 
 
@@ -174,7 +178,7 @@ def test_a_volume_is_cut_as_its_preset_says(tmp_path: Path, workspace: Workspace
     """Of a series, the first volume: 2 mm high and 1 mm wide pixels, looked at from the side."""
     values = np.random.default_rng(0).integers(0, 1000, (16, 8, 5, 2), dtype=np.int16)
     path = sagittal(values, tmp_path / "v.nii.gz")
-    options = {"paths": [str(path)], "size": 16}
+    options = {"paths": [str(path)], "size": 16, "subject_from": "file"}
     side_view = Dataset.open(stage.run(IngestOptions(**options, modality="ultrasound"), workspace).path)
     # Front at the left, head up.
     as_seen = values[::-1, ::-1, :, 0].T * 0.5 - 10
@@ -203,7 +207,7 @@ def test_large_volumes_are_sampled_or_refused(
 ) -> None:
     values = np.random.default_rng(0).normal(100, 20, (40, 40, 40)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii")
-    options = IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri", size=40)
+    options = IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri", size=40, subject_from="file")
     whole = Dataset.open(stage.run(options, workspace).path).table.loc[0]
     monkeypatch.setattr(volume, "SAMPLE", 8000)
     sampled = Dataset.open(stage.run(options.model_copy(update={"name": "again"}), workspace).path).table.loc[0]
