@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,9 +53,6 @@ INDEX = pa.schema(
     ]
 )
 
-UNCERTAIN = "\N{REPLACEMENT CHARACTER}uncertain"
-"""Value of a target that its source calls uncertain."""
-
 TARGETS = pa.schema(
     [
         pa.field("image", pa.int64(), nullable=False),
@@ -84,7 +82,7 @@ STAGED = pa.schema(
         *(field for field in INDEX if field.name not in ("image", "shard", "row")),
         pa.field("also_subject", pa.string()),
         pa.field("label", pa.string()),
-        pa.field("targets", pa.map_(pa.string(), pa.string())),
+        pa.field("targets", pa.map_(pa.string(), pa.list_(pa.string(), 2))),  # value and state
         pa.field("official_split", pa.string()),
     ]
 )
@@ -101,7 +99,7 @@ class ImageRecord:
         frame: Number within that file, None where it holds one image.
         also_subject: Another key of the same patient, where two sources name one.
         label: Class name, or None where there is none.
-        targets: Further tasks: name -> value, None where it is missing, `UNCERTAIN` where the source says so.
+        targets: Further tasks: name -> value (None unless it is known) and state, as in `TARGETS`.
         official_split: ``train``, ``val`` or ``test`` where the source comes with a split.
         other columns: As in `INDEX`.
     """
@@ -126,7 +124,7 @@ class ImageRecord:
     frame: int | None = None
     also_subject: str | None = None
     label: str | None = None
-    targets: dict[str, str | None] | None = None
+    targets: Mapping[str, tuple[str | None, str]] | None = None
     official_split: str | None = None
     series: str | None = None
     study: str | None = None

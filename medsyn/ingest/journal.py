@@ -19,11 +19,12 @@ from medsyn import __version__
 from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import Dropped
 from medsyn.ingest.deidentify import Covariates
-from medsyn.ingest.labels import LabelRow
+from medsyn.ingest.labels import LabelRow, Target
 from medsyn.ingest.ledger import Row
 from medsyn.ingest.reading import FileResult, Group
 from medsyn.ingest.scan import Input
 from medsyn.ingest.source import LookFor, Probe, Recipe, Refused
+from medsyn.ingest.subjects import Claim
 
 T = TypeVar("T")
 BATCH = 1000
@@ -43,7 +44,7 @@ CREATE TABLE IF NOT EXISTS inputs (
   committed INTEGER NOT NULL DEFAULT 0,   -- whether it is part of the newest dataset of this name
   looked_as TEXT NOT NULL,                -- digest of what the first look depends on
   probe TEXT, kind TEXT NOT NULL DEFAULT 'other', modality TEXT, series TEXT,
-  wanted INTEGER NOT NULL DEFAULT 0, part INTEGER, slice_index INTEGER, mask INTEGER, row TEXT,
+  wanted INTEGER NOT NULL DEFAULT 0, part INTEGER, slice_index INTEGER, mask INTEGER, row TEXT, claim TEXT,
   read_as TEXT,                           -- digest of the group of files that it was read with
   source_digest TEXT, subject_from TEXT, warnings TEXT,
   UNIQUE (path, member));
@@ -74,6 +75,7 @@ class Stored:
     subject_from: str
     warnings: list[str]
     row: LabelRow | None
+    claim: Claim | None
 
 
 class Journal:
@@ -128,7 +130,9 @@ class Journal:
                     f"DELETE FROM outcomes WHERE stage = {stage} AND number IN "
                     f"(SELECT number FROM inputs WHERE {self._mine})"
                 )
-            self._db.execute("UPDATE inputs SET wanted = 0, row = NULL, mask = NULL WHERE run = ?", (self.run,))
+            self._db.execute(
+                "UPDATE inputs SET wanted = 0, row = NULL, claim = NULL, mask = NULL WHERE run = ?", (self.run,)
+            )
 
     def inputs(self, where: str = "1") -> Iterator[Input]:
         """Files of this run, by number."""
@@ -207,13 +211,14 @@ class Journal:
         with self._transaction():
             self._db.executemany("UPDATE inputs SET mask = ? WHERE number = ?", [(m, n) for n, m in masks.items()])
 
-    def label(self, rows: Mapping[int, LabelRow]) -> None:
-        """Give files what the labels say of them."""
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE inputs SET row = ? WHERE number = ?",
-                [(json.dumps(asdict(row)), number) for number, row in rows.items()],
-            )
+    def label(self, rows: Mapping[int, LabelRow], claims: Mapping[int, Claim]) -> None:
+        """Give files what is said of them."""
+        for column, said in (("row", rows), ("claim", claims)):
+            with self._transaction():
+                self._db.executemany(
+                    f"UPDATE inputs SET {column} = ? WHERE number = ?",
+                    ((json.dumps(asdict(what)), number) for number, what in said.items()),
+                )
 
     # ---- reading
 
@@ -307,12 +312,14 @@ class Journal:
         names = ", ".join(f"images.{c}" for c in _RECORD)
         query = (
             "SELECT id, images.number, dataset, image, pixels, images.mask, thumbnail, kind, subject_from, warnings, "
-            f"row, {names} FROM images JOIN inputs USING (number) WHERE {self._mine} AND wanted "
+            f"row, claim, {names} FROM images JOIN inputs USING (number) WHERE {self._mine} AND wanted "
             "ORDER BY images.number, id"
         )
         for row in self._rows(query):
-            ident, number, dataset, image, pixels, mask, thumbnail, kind, subject_from, warnings, label = row[:11]
-            values: dict[str, Any] = dict(zip(_RECORD, row[11:], strict=True))
+            ident, number, dataset, image, pixels, mask, thumbnail, kind, subject_from, warnings, label, claim = row[
+                :12
+            ]
+            values: dict[str, Any] = dict(zip(_RECORD, row[12:], strict=True))
             digest = values.pop("pixel_digest")
             for name in _JSON:
                 values[name] = json.loads(values[name]) if values[name] else None
@@ -333,6 +340,7 @@ class Journal:
                 subject_from,
                 json.loads(warnings),
                 _label_row(label) if label else None,
+                Claim(**json.loads(claim)) if claim else None,
             )
 
     def failures(self) -> tuple[int, int]:
@@ -464,7 +472,8 @@ def _probe(number: int, path: bytes, member: bytes, facts: str, part: int | None
 
 def _label_row(text: str) -> LabelRow:
     values = json.loads(text)
-    return LabelRow(**{**values, "covariates": Covariates(**values["covariates"])})
+    targets = {name: Target(*target) for name, target in values["targets"].items()}
+    return LabelRow(**{**values, "covariates": Covariates(**values["covariates"]), "targets": targets})
 
 
 def _columns(record: ImageRecord) -> list[Any]:

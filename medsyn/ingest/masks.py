@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -78,7 +80,22 @@ class MaskLabel:
 # ---- which belongs to which
 
 
-def pair(probes: Sequence[Probe], *, named: Mapping[int, int] | None = None, prefer: str | None = None) -> int:
+@dataclass
+class Pairs:
+    """What belongs together, by ledger number.
+
+    Attributes:
+        masks: Scan -> its segmentation.
+        refused: Every segmentation of a scan, whether used or not: it is no image.
+    """
+
+    masks: dict[int, int] = field(default_factory=dict)
+    refused: dict[int, Refused] = field(default_factory=dict)
+
+
+def pair(
+    files: Callable[[], Iterable[Probe]], *, named: Mapping[int, int] | None = None, prefer: str | None = None
+) -> Pairs:
     """Find the scan of every segmentation, by names alone.
 
     Of a NIfTI volume or a picture, a segmentation is what
@@ -87,78 +104,96 @@ def pair(probes: Sequence[Probe], *, named: Mapping[int, int] | None = None, pre
       ``_dseg`` or ``_roi`` (and perhaps a number) at the end, in the same folder; or
     - is called so, or just as it is, in a folder ``masks*``, ``labels*``, ``segmentations*``, ``annotations*``,
       ``gt*`` or ``lesions*`` where the scan's is ``images*`` (``imagesTr`` and ``labelsTr``, ``images/1`` and
-      ``masks/1``), or in such a folder beside the scan; an nnU-Net scan may end in its channel (``_0000``); or
+      ``masks/1``), or in a folder ``masks`` beside the scan; an nnU-Net scan may end in its channel (``_0000``); or
     - is named by BIDS as a derivative of it: ``derivatives/*/sub-01/anat/sub-01_desc-lesion_mask.nii.gz``.
 
-    A scan found gets `Probe.mask`, and the segmentation's `Probe.refused` says whose it is, so that it is no image.
     DICOM SEG is left out earlier, by its SOP class.
 
     Args:
-        probes: All files.
-        named: Number of a scan -> number of its segmentation, as a table says: goes before all names.
+        files: All that can be read, by number; gone through twice, so that only segmentations stay in memory.
+        named: Scan -> segmentation, as a table says: goes before all names.
         prefer: Of several segmentations, the one with this word in its name, such as the name in ``lesion>0``.
-
-    Returns:
-        How many scans have a segmentation.
     """
-    by_number = {p.number: p for p in probes}
-    files = [p for p in probes if p.refused is None and p.kind in ("nifti", "raster")]
-    found = _by_name(files)
-    offers: dict[int, list[tuple[tuple[int, int], Probe]]] = defaultdict(list)
-    for number, (rank, scans) in found.items():
-        liked = prefer is not None and prefer.lower() in _stem(by_number[number]).lower()
+    candidates = {p.number: c for p in files() if (c := _candidate(p, prefer))}
+    offers: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # scan -> how unlikely, and which
+    for number, (rank, scans) in (_scans(files(), candidates) if candidates else {}).items():
         for scan in scans:
-            offers[scan].append(((0 if liked else 1, rank), by_number[number]))
+            offers[scan].append((0 if candidates[number].liked else 1, rank, number))
     for scan, number in (named or {}).items():
-        if scan in by_number and number in by_number:
-            offers[scan] = [((-1, 0), by_number[number]), *(o for o in offers[scan] if o[1].number != number)]
-    told: dict[int, Refused] = {}
-    for scan, candidates in sorted(offers.items()):
-        best = min(rank for rank, _ in candidates)
-        first = [mask for rank, mask in candidates if rank == best]
+        offers[scan] = [(-1, 0, number), *(o for o in offers[scan] if o[2] != number)]
+    pairs = Pairs()
+    for scan, all_offers in sorted(offers.items()):
+        best = min(all_offers)[:2]
+        first = [number for *rank, number in all_offers if tuple(rank) == best]
         if len(first) == 1:
-            by_number[scan].mask = first[0]
-            told[first[0].number] = Refused("mask_of", f"segmentation of input {scan}")
-        for _, mask in candidates:
+            pairs.masks[scan] = first[0]
+            pairs.refused[first[0]] = Refused("mask_of", f"segmentation of input {scan}")
+        for *_, number in all_offers:
             which = "one of several segmentations" if len(first) > 1 else "a further segmentation"
-            told.setdefault(mask.number, Refused("mask_unused", f"{which} of input {scan}, and not used"))
-    for number, refused in told.items():
-        by_number[number].refused = refused
-    return sum(p.mask is not None for p in probes)
+            pairs.refused.setdefault(number, Refused("mask_unused", f"{which} of input {scan}, and not used"))
+    return pairs
 
 
 def named(found: Probe) -> bool:
     """Whether a file's name ends as that of a segmentation."""
-    return _SURE.search(_stem(found)) is not None
+    return _SURE.search(_split(found)[1]) is not None
 
 
 def case(found: Probe) -> str:
     """Name of the case that a scan belongs to: its own, without folder, suffix and channel. Never leaves unkeyed."""
-    return _CHANNEL.sub("", _stem(found))
+    return _CHANNEL.sub("", _split(found)[1])
 
 
-def _by_name(files: Sequence[Probe]) -> dict[int, tuple[int, list[int]]]:
+@dataclass
+class _Candidate:
+    """What the scan of a file would be called if the file were a segmentation."""
+
+    keys: Sequence[tuple[str, str, str]]  # kind, folder and name, the likeliest first
+    bids: dict[str, str]
+    folders: list[str]  # of BIDS, the likeliest first
+    liked: bool
+
+
+def _candidate(p: Probe, prefer: str | None) -> _Candidate | None:
+    folder, name = _split(p)
+    stem, names = name, []
+    while match := _SUFFIX.search(stem):
+        stem = stem[: match.start()]
+        # A further one of several, x_mask_1, comes after x_mask.
+        names += ["", stem] if match[2] else [stem]
+    beside = _mask_folders(folder)
+    keys = [(p.kind, place, name) for place in beside]
+    keys += [(p.kind, place, n) for n in names for place in (*beside, folder)]
+    entities, last = _entities(name)
+    bids = {k: v for k, v in entities.items() if k not in _BIDS_OF_MASK or k == "space"} if last in _BIDS_MASKS else {}
+    if not keys and not bids:
+        return None
+    return _Candidate(keys, bids, _bids_folders(folder), prefer is not None and prefer.lower() in name.lower())
+
+
+def _scans(files: Iterable[Probe], candidates: Mapping[int, _Candidate]) -> dict[int, tuple[int, list[int]]]:
     """Segmentation -> how far its name is from its scan's (0: the same), and its scans."""
-    index: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    bids = _Bids()
+    wanted = {key for c in candidates.values() for key in c.keys}
+    wanted_folders = {(folder, c.bids["sub"]) for c in candidates.values() if c.bids for folder in c.folders}
+    index: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    bids: dict[tuple[str, str], list[tuple[int, dict[str, str]]]] = defaultdict(list)
     for p in files:
-        name = _stem(p)
-        for place in dict.fromkeys((_folder(p), _place(p, _IMAGES))):
+        folder, name = _split(p)
+        for place in _scan_folders(folder):
             for key in dict.fromkeys((name, _CHANNEL.sub("", name))):
-                if place is not None:
+                if (p.kind, place, key) in wanted:
                     index[p.kind, place, key].append(p.number)
-        bids.add(p)
+        entities, last = _entities(name)
+        if last not in _BIDS_MASKS and (folder, entities.get("sub", "")) in wanted_folders:
+            bids[folder, entities["sub"]].append((p.number, entities))
     found: dict[int, tuple[int, list[int]]] = {}
-    for p in files:
-        for rank, (place, name) in enumerate(_where_its_scan_is(p)):
-            scans = [n for n in index.get((p.kind, place, name), ()) if n != p.number]
+    for number, c in candidates.items():
+        by_name = ((rank, [n for n in index.get(key, ()) if n != number]) for rank, key in enumerate(c.keys))
+        by_bids = ((len(c.keys) + i, _bids_scans(c, bids.get((f, c.bids["sub"]), ()))) for i, f in enumerate(c.folders))
+        for rank, scans in chain(by_name, by_bids if c.bids else ()):
             if scans:
-                found[p.number] = rank, scans
+                found[number] = rank, scans
                 break
-        else:
-            scans = bids.scans(p)
-            if scans:
-                found[p.number] = 100, scans
     # The segmentation of a segmentation is one of the scan: x_lesion_mask, x_lesion, x. Names may run in a circle.
     resolved = {}
     for number, (rank, scans) in found.items():
@@ -171,27 +206,41 @@ def _by_name(files: Sequence[Probe]) -> dict[int, tuple[int, list[int]]]:
     return resolved
 
 
-def _where_its_scan_is(p: Probe) -> Iterator[tuple[str, str]]:
-    """Folder and name that a scan would have if this were its segmentation, the likeliest first."""
-    name, names = _stem(p), []
-    while match := _SUFFIX.search(name):
-        name = name[: match.start()]
-        # A further one of several, x_mask_1, comes after x_mask.
-        names += ["", name] if match[2] else [name]
-    parts, beside = _parts(p), _place(p, _MASKS)
-    folders = [] if beside is None else [beside]
-    if parts and (match := _MASKS.fullmatch(parts[-1])) and not match[2]:
-        folders.append("/".join(parts[:-1]))
-    for folder in folders:
-        yield folder, _stem(p)
-    for n in names:
-        for folder in (*folders, _folder(p)):
-            yield folder, n
+def _bids_scans(c: _Candidate, scans: Iterable[tuple[int, dict[str, str]]]) -> list[int]:
+    """Scans that have all that the segmentation's name says of its scan; those in the same space, where there are."""
+    own = {k: v for k, v in c.bids.items() if k != "space"}
+    fits = [(n, e) for n, e in scans if own.items() <= e.items()]
+    return [n for n, e in fits if e.get("space") == c.bids.get("space")] or [n for n, _ in fits]
 
 
-def _place(p: Probe, role: re.Pattern[str]) -> str | None:
+# ---- names
+
+
+def _split(p: Probe) -> tuple[str, str]:
+    """Folder, and name without suffix; an archive is a folder."""
+    folder, _, name = (p.path if p.member is None else f"{p.path}/{p.member}").rpartition("/")
+    packed = name[:-3] if name.lower().endswith(".gz") else name
+    return folder, packed[:-4] if packed.lower().endswith((".hdr", ".img")) else stem(name)
+
+
+@lru_cache(4096)
+def _mask_folders(folder: str) -> list[str]:
+    """Where the scans would be if this were a folder of segmentations."""
+    above, _, last = folder.rpartition("/")
+    match = _MASKS.fullmatch(last)
+    places = [_starred(folder, _MASKS), above if match and not match[2] else None]
+    return [place for place in places if place is not None]
+
+
+@lru_cache(4096)
+def _scan_folders(folder: str) -> list[str]:
+    """How the folder of a scan may be looked for."""
+    return [place for place in (folder, _starred(folder, _IMAGES)) if place is not None]
+
+
+def _starred(folder: str, role: re.Pattern[str]) -> str | None:
     """The folder with its last part that means images or masks put as ``*``; None where that means the other one."""
-    parts = _parts(p)
+    parts = folder.split("/")
     for i in reversed(range(len(parts))):
         if match := role.fullmatch(parts[i]):
             return "/".join([*parts[:i], "*" + match[2], *parts[i + 1 :]])
@@ -200,59 +249,22 @@ def _place(p: Probe, role: re.Pattern[str]) -> str | None:
     return None
 
 
-def _folder(p: Probe) -> str:
-    return "/".join(_parts(p))
+@lru_cache(4096)
+def _bids_folders(folder: str) -> list[str]:
+    """The folder, and the one of the raw data that it was derived from."""
+    parts = folder.split("/")
+    if "derivatives" not in parts:
+        return [folder]
+    at = len(parts) - 1 - parts[::-1].index("derivatives")
+    return [folder, "/".join(parts[:at] + parts[at + 2 :])]
 
 
-def _parts(p: Probe) -> list[str]:
-    return _full(p).split("/")[:-1]
-
-
-def _stem(p: Probe) -> str:
-    name = _full(p).rsplit("/", 1)[-1]
-    packed = name[:-3] if name.lower().endswith(".gz") else name
-    return packed[:-4] if packed.lower().endswith((".hdr", ".img")) else stem(name)
-
-
-def _full(p: Probe) -> str:
-    return p.path if p.member is None else f"{p.path}/{p.member}"
-
-
-class _Bids:
-    """Scans of a BIDS dataset by folder: name parts ``key-value``, and what comes last (``T1w``)."""
-
-    def __init__(self) -> None:
-        self._scans: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
-
-    def add(self, p: Probe) -> None:
-        """Take a scan; anything else is passed over."""
-        entities, last = _entities(p)
-        if entities and last not in _BIDS_MASKS:
-            self._scans[_folder(p)].append((p.number, entities))
-
-    def scans(self, p: Probe) -> list[int]:
-        """Scans that a segmentation belongs to: those beside it, else those it was derived from."""
-        entities, last = _entities(p)
-        if not entities or last not in _BIDS_MASKS:
-            return []
-        own = {k: v for k, v in entities.items() if k not in _BIDS_OF_MASK}
-        parts = _parts(p)
-        folders = [parts]
-        if "derivatives" in parts:
-            at = len(parts) - 1 - parts[::-1].index("derivatives")
-            folders.append(parts[:at] + parts[at + 2 :])
-        for folder in folders:
-            fits = [(n, e) for n, e in self._scans.get("/".join(folder), ()) if own.items() <= e.items()]
-            same = [n for n, e in fits if e.get("space") == entities.get("space")]
-            if fits:
-                return same or [n for n, _ in fits]
-        return []
-
-
-def _entities(p: Probe) -> tuple[dict[str, str], str]:
-    *parts, last = _stem(p).split("_")
-    entities = dict(part.split("-", 1) for part in parts if "-" in part)
-    return (entities, last) if "sub" in entities else ({}, "")
+def _entities(name: str) -> tuple[dict[str, str], str]:
+    """The parts ``key-value`` of a BIDS name and what comes last (``T1w``); of another name, nothing."""
+    if not name.startswith("sub-"):
+        return {}, ""
+    *parts, last = name.split("_")
+    return {k: v for k, dash, v in (part.partition("-") for part in parts) if dash}, last
 
 
 # ---- values
@@ -323,7 +335,9 @@ def attach(planes: Iterator[Plane], found: Probe, recipe: Recipe, facts: Facts) 
 
 def _tell(facts: Facts, refused: Refused) -> None:
     facts.mask_refused = refused
-    facts.note = "; ".join(filter(None, [facts.note, f"its segmentation is not used: {refused.detail}"]))
+    facts.note = "; ".join(
+        filter(None, [facts.note, f"its segmentation is not used ({refused.reason}): {refused.detail}"])
+    )
 
 
 def _pages(found: Probe, max_pixels: int) -> Iterator[np.ndarray]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from medsyn.config import MODALITIES, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
-from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster
+from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster, volume
 from medsyn.ingest.published import known
 from medsyn.ingest.source import MAX_VALUES, FileKind, LookFor, Probe, Refused, most_bytes, quiet, stream
 
@@ -210,6 +210,8 @@ def _probe(item: Input, look: LookFor) -> Probe:
         elif found.kind == "npz":
             medmnist.probe(found, look)
         elif found.kind == "other":
+            if volume.is_data(found):
+                raise Refused("nifti_pair", "the data of the NIfTI header beside it")
             if archive.another(head):
                 raise Refused("archive", "an archive of a kind that is not read: unpack it first")
             raise Refused("not_an_image", "not a format that is read")

@@ -208,16 +208,7 @@ class _Job:
             journal.refuse(selection.of_other_modality(probes, preset.dicom_modalities, named, preset.modality))
         self.caveats += self._settle_series()
         self._pair_masks()
-        inputs, wanted = _Again(journal.inputs), _Again(journal.probes)
-        joined, refused = selection.join(source, inputs, wanted, self.look_for.key)
-        for line in joined.told:
-            self.progress.say(line)
-        journal.refuse(refused)
-        rows, told = subjects.require(source, inputs, wanted, joined.rows, self.look_for.key)
-        self.caveats += joined.caveats + told
-        journal.label(rows)
-        if not joined.labelled:
-            selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
+        self._label(source)
         volumes = any(n for (kind, _), n in journal.kinds().items() if kind in ("dicom", "nifti"))
         hounsfield = preset.storage == "hounsfield" and volumes
         if preset.storage == "hounsfield" and not hounsfield:
@@ -235,6 +226,19 @@ class _Job:
             target=options.label_columns[0],
         )
 
+    def _label(self, source: LabelSource) -> None:
+        journal, key = self.journal, self.look_for.key
+        inputs, wanted = _Again(journal.inputs), _Again(journal.probes)
+        joined, refused = selection.join(source, inputs, wanted, key)
+        for line in joined.told:
+            self.progress.say(line)
+        if not joined.labelled:
+            selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
+        journal.refuse(refused)  # from here on they are not wanted
+        claims, told = subjects.require(source, inputs, wanted, joined.rows, key)
+        self.caveats += joined.caveats + told
+        journal.label(joined.rows, claims)
+
     def _settle_series(self) -> list[str]:
         told: Counter[str] = Counter()
         slices = self.journal.probes("kind = 'dicom' AND series IS NOT NULL", "series, number")
@@ -250,12 +254,11 @@ class _Job:
     def _pair_masks(self) -> None:
         rule = self.options.mask_label
         name = MaskLabel.parse(rule).name if rule else None
-        files = list(self.journal.probes("kind IN ('nifti', 'raster')"))
-        paired = masks.pair(files, prefer=name)
-        self.journal.refuse({p.number: p.refused for p in files if p.refused})
-        self.journal.settle_masks({p.number: p.mask.number for p in files if p.mask})
-        if paired:
-            self.progress.say(f"{paired} images have a segmentation of their own")
+        paired = masks.pair(lambda: self.journal.probes("kind IN ('nifti', 'raster')"), prefer=name)
+        self.journal.refuse(paired.refused)
+        self.journal.settle_masks(paired.masks)
+        if paired.masks:
+            self.progress.say(f"{len(paired.masks)} files have a segmentation of their own")
 
     def execute(self, recipe: Recipe, run: tracking.Run) -> IngestResult:
         """Read what was chosen and commit the dataset."""
@@ -416,19 +419,18 @@ class _Earlier:
 
 def _apply(stored: Stored, record: ImageRecord) -> str:
     """Put what the labels say into a record, where the header says nothing else; what tells whose image it is."""
-    row, origin = stored.row, stored.subject_from
-    if row is None:
-        return origin
-    record.label = row.label if record.label is None else record.label
-    record.official_split = record.official_split or row.official_split
-    record.targets = {**row.targets, **(record.targets or {})} or None
-    record.view = record.view or row.covariates.view
-    record.sex = record.sex or row.covariates.sex
-    record.age_band = record.age_band or row.covariates.age_band
-    if row.subject and origin == "patient":
-        record.also_subject = row.subject if row.subject != record.subject else None
-    elif row.subject:
-        record.subject, record.also_subject, origin = row.subject, row.also_subject, row.subject_from
+    row, claim, origin = stored.row, stored.claim, stored.subject_from
+    if row is not None:
+        record.label = row.label if record.label is None else record.label
+        record.official_split = record.official_split or row.official_split
+        record.view = record.view or row.covariates.view
+        record.sex = record.sex or row.covariates.sex
+        record.age_band = record.age_band or row.covariates.age_band
+        record.targets = {**(record.targets or {}), **row.targets} or None
+    if claim is not None and origin == "patient":
+        record.also_subject = claim.subject if claim.subject != record.subject else None
+    elif claim is not None:
+        record.subject, record.also_subject, origin = claim.subject, claim.also, claim.origin
     return origin
 
 

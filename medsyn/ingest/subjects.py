@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
@@ -21,9 +21,24 @@ _OPTION = "--subject-from"
 _BY_FOLDER = re.compile(r"folder(?::([1-9]\d*))?")
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who somebody else than the header says that a file belongs to.
+
+    Attributes:
+        subject: Keyed name.
+        origin: Who says so.
+        also: Another keyed name of the same patient.
+    """
+
+    subject: str
+    origin: Literal["table", "bids", "folder"]
+    also: str | None = None
+
+
 def require(
     source: LabelSource, inputs: Iterable[Input], wanted: Iterable[Probe], rows: Mapping[int, LabelRow], key: bytes
-) -> tuple[dict[int, LabelRow], list[str]]:
+) -> tuple[dict[int, Claim], list[str]]:
     """Settle the patient of every file that will be read.
 
     A patient is named by the header (PatientID, else StudyInstanceUID), by the labels table, by BIDS, or by
@@ -35,11 +50,11 @@ def require(
         source: What was said.
         inputs: All files.
         wanted: Those that will be read; iterated twice.
-        rows: What the labels say, by ledger number; here a subject is the table's.
+        rows: What the labels say, by ledger number.
         key: Project key.
 
     Returns:
-        The rows, with the patients that somebody else than the header names, also of files that had none; and caveats.
+        Ledger number -> claim, none for files whose header, or whose being a file, says it all; and caveats.
 
     Raises:
         DataError: There are files of which nothing names the patient.
@@ -49,12 +64,12 @@ def require(
     by_folder = _BY_FOLDER.fullmatch(source.options.subject_from or "")
     level = int(by_folder[1]) if by_folder and by_folder[1] else None
     folders, told = _folders(source, inputs, named.keys(), level) if by_folder else ({}, [])
-    settled = dict(rows)
+    claims: dict[int, Claim] = {}
     nobody = 0
     for number, by_header in named.items():
         names: list[tuple[str, Literal["table", "bids", "folder"]]] = []
-        row = rows.get(number, LabelRow())
-        if row.subject is not None:
+        row = rows.get(number)
+        if row is not None and row.subject is not None:
             names.append((row.subject, "table"))
         if number in participants:
             dataset, participant = participants[number]
@@ -62,14 +77,12 @@ def require(
         if number in folders:
             names.append((keyed(key, "subject-folder", folders[number]), "folder"))
         if names:
-            (subject, origin), *others = names
-            also = others[0][0] if others else None
-            settled[number] = replace(row, subject=subject, also_subject=also, subject_from=origin)
+            claims[number] = Claim(*names[0], names[1][0] if len(names) > 1 else None)
         else:
             nobody += not by_header
     if nobody and source.options.subject_from != "file":
         raise _unknown(source, nobody, len(named))
-    return settled, told
+    return claims, told
 
 
 def _folders(

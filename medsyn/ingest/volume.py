@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import hashlib
 import math
+import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -62,8 +63,9 @@ class Volume:
     def sample(self) -> np.ndarray:
         """Finite values ``[n]``: all of them, or every so-manieth along every axis of a large volume."""
         step = math.ceil((self.stored.size / SAMPLE) ** (1 / 3))
-        values = self.values(self.stored[::step, ::step, ::step])
-        return values[np.isfinite(values)]
+        values = self.values(self.stored[::step, ::step, ::step]).ravel(order="K")  # as it lies in memory
+        known = np.isfinite(values)
+        return values if known.all() else values[known]
 
 
 def load(found: Probe, max_pixels: int) -> Volume:
@@ -112,14 +114,17 @@ def load(found: Probe, max_pixels: int) -> Volume:
     )
 
 
-def tell_pairs(probes: Iterable[Probe]) -> None:
-    """Say of every ``.img`` that it is the data of the ``.hdr`` beside it, instead of no image at all."""
-    headers = {(p.path, p.member): p.number for p in probes if p.kind == "nifti"}
-    for p in probes:
-        header = _beside(p, "img", "hdr")
-        number = headers.get((header.path, header.member)) if header else None
-        if p.kind == "other" and number is not None:
-            p.refused = Refused("nifti_pair", f"the data of the header that is input {number}")
+def is_data(found: Probe) -> bool:
+    """Whether this is the ``.img`` of a NIfTI header beside it."""
+    header = _beside(found, "img", "hdr")
+    if header is None:
+        return False
+    try:
+        with stream(header) as file, _plain(file) as plain:
+            magic = plain.read(348)
+    except (OSError, KeyError, EOFError, zlib.error, Refused):
+        return False
+    return magic[344:348] == b"ni1\0" or magic[4:8] == b"ni2\0"
 
 
 def _header(magic: bytes) -> Nifti1Header:

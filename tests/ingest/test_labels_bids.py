@@ -80,7 +80,7 @@ def test_which_column_is_the_class_is_not_guessed(tmp_path: Path) -> None:
     assert any("say --label-column (there are: group, dx)" in line for line in joined.told)
     got, joined = join(folder, label_columns=["dx", "group"])
     assert {label for label, _ in got.values()} == {"c", "d"}
-    assert {row.targets["group"] for row in joined.rows.values()} == {"a", "b"}
+    assert {row.targets["group"].value for row in joined.rows.values()} == {"a", "b"}
     with pytest.raises(DataError, match="no label column 'x'; there are: participant_id, group, dx"):
         join(folder, label_columns=["x"])
 

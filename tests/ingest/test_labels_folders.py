@@ -107,7 +107,7 @@ def test_a_table_beside_folders_gives_patients_and_targets(tmp_path: Path) -> No
     assert set(got.values()) == {("a", "known"), ("b", "known")}
     assert len({row.subject for row in joined.rows.values()}) == 2
     assert {row.covariates.sex for row in joined.rows.values()} == {"F"}
-    assert [row.targets["edema"] for row in joined.rows.values()] == ["0", "1", "0", "1"]
+    assert [row.targets["edema"].value for row in joined.rows.values()] == ["0", "1", "0", "1"]
     # A table without a column `label` is enough here.
     assert join(tmp_path / "set", labels=labels, **FOLDER)[0] == got
 

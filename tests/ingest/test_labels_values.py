@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from medsyn.config import IngestOptions
-from medsyn.data.schema import UNCERTAIN
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import stage
 from medsyn.ingest.labels.table import LabelTable
@@ -73,10 +72,10 @@ def test_further_columns_are_targets_of_their_own(tmp_path: Path) -> None:
     names = ["label", "edema", "grade"]
     _, joined = join(tmp_path / "scans", labels=str(labels), label_columns=names, label_map={"a": "A"})
     assert [dict(row.targets) for row in joined.rows.values()] == [
-        {"edema": "1.0", "grade": "high"},
-        {"edema": "0.0", "grade": "low"},
-        {"edema": UNCERTAIN, "grade": UNCERTAIN},
-        {"edema": None, "grade": "low"},
+        {"edema": ("1.0", "known"), "grade": ("high", "known")},
+        {"edema": ("0.0", "known"), "grade": ("low", "known")},
+        {"edema": (None, "uncertain"), "grade": (None, "uncertain")},
+        {"edema": (None, "missing"), "grade": ("low", "known")},
     ]
     assert joined.caveats == [
         "further label columns are kept in targets.parquet (edema, grade): training and evaluation use the class only"

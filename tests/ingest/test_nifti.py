@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from medsyn.config import load_preset
-from medsyn.ingest import nifti, scan, volume
+from medsyn.ingest import nifti, scan
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused
 
 
@@ -52,8 +52,7 @@ def test_both_versions_whole_or_in_two_files(tmp_path: Path, kind: type, packed:
     path = tmp_path / f"v.hdr{packed}" if pair else path
     _, got = planes(path)
     assert np.array_equal(np.stack([p.values for p in got]), seen(path))
-    probes = scan.probe_chunk(scan.find([str(tmp_path)]), LookFor(b"key"))
-    volume.tell_pairs(probes)
+    probes = scan.probe_chunk(list(scan.find([str(tmp_path)])), LookFor(b"key"))
     told = {Path(p.path).name.split(".")[1]: p.refused.reason if p.refused else None for p in probes}
     assert told == ({"hdr": None, "img": "nifti_pair"} if pair else {"nii": None})
 

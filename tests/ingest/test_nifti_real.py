@@ -6,22 +6,30 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 
-from medsyn.config import load_preset
+from medsyn.config import IngestOptions, load_preset
+from medsyn.data import Dataset
 from medsyn.data.resize import fit_mask
-from medsyn.ingest import masks, nifti, reading, scan
+from medsyn.ingest import masks, nifti, reading, scan, stage
 from medsyn.ingest.source import LookFor, Plane, Probe, Recipe
+from medsyn.workspace import Workspace
 
 pytestmark = pytest.mark.real
 
 RECIPE = Recipe(b"key", load_preset("mri"), 64, False)
 
 
-def paired(real_data: Path) -> list[Probe]:
-    found = scan.probe_chunk(scan.find([str(real_data / "nifti")]), LookFor(b"key"))
-    masks.pair(found)
-    return found
+def scans(real_data: Path) -> list[Probe]:
+    """Volumes, their segmentations attached."""
+    found = {p.number: p for p in scan.probe_chunk(list(scan.find([str(real_data / "nifti")])), LookFor(b"key"))}
+    volumes = [p for p in found.values() if p.kind == "nifti"]
+    made = masks.pair(lambda: volumes)
+    for number, mask in made.masks.items():
+        found[number].mask = found[mask]
+    assert len(made.refused) == 24
+    return [p for p in volumes if p.number not in made.refused]
 
 
 def seen(path: str) -> np.ndarray:
@@ -39,7 +47,7 @@ def grey_levels(plane: Plane) -> np.ndarray:
 
 
 def test_every_grey_value_agrees(real_data: Path) -> None:
-    volumes = [p for p in paired(real_data) if p.kind == "nifti" and p.refused is None]
+    volumes = scans(real_data)
     assert len(volumes) == 33
     for found in volumes:
         _, planes = nifti.read(found, RECIPE)
@@ -57,19 +65,19 @@ def test_every_grey_value_agrees(real_data: Path) -> None:
 
 
 def test_every_file_is_read_or_its_reason_told(real_data: Path) -> None:
-    found = [p for p in paired(real_data) if p.refused is None]
-    results = [r for task in reading.plan(found, by_series=False) for r in reading.read_task(task, RECIPE)]
-    assert {r.outcome for r in results} == {"ingested"}
+    groups = [reading.Group([p], "") for p in scans(real_data)]
+    results = reading.read_task(groups, RECIPE)
+    assert all("ingested" in {row.outcome for row in r.rows} for r in results)
+    assert {row.reason for r in results for row in r.rows} == {"", "constant"}
     assert len(results) == 33
-    assert sum("first of 2 volumes" in r.detail for r in results) == 1
+    assert sum("first of 2 volumes" in r.rows[0].detail for r in results) == 1
+    assert sum(image.mask is not None for r in results for image in r.images) > 500
 
 
 def test_all_hippocampi_find_their_segmentations(real_data: Path) -> None:
-    found = paired(real_data)
-    scans = [p for p in found if p.mask]
-    assert len(scans) == 24
-    assert sum(p.refused is not None and p.refused.reason == "mask_of" for p in found) == 24
-    for p in scans:
+    found = [p for p in scans(real_data) if p.mask]
+    assert len(found) == 24
+    for p in found:
         assert p.mask is not None
         assert p.mask.path == p.path.replace("/images/", "/labels/")
         facts, planes = nifti.read(p, Recipe(b"key", load_preset("mri"), 64, False, mask_label="posterior=2"))
@@ -85,3 +93,28 @@ def test_all_hippocampi_find_their_segmentations(real_data: Path) -> None:
         size = max(got.shape[1:])
         fitted = np.stack([fit_mask(s.mask, size, s.pixel) for s in slices if s.mask is not None])
         assert (fitted > 0).sum() == (expected > 0).sum()
+
+
+def test_every_file_is_accounted_for(real_data: Path, workspace: Workspace) -> None:
+    folder = real_data / "nifti"
+    files = sum(p.is_file() for p in folder.rglob("*"))
+    options = IngestOptions(
+        paths=[str(folder)], modality="mri", size=64, subject_from="file", slices="every=2", mask_label="posterior=2"
+    )
+    result = stage.run(options, workspace)
+    ledger = pd.read_parquet(result.path / "ledger.parquet")
+    first = ledger.groupby("input").first()
+    assert list(first.index) == list(range(1, files + 1))
+    assert (first["reason"] == "mask_of").sum() == 24
+    assert ledger.loc[ledger["outcome"] == "ingested", "input"].nunique() == 33
+    assert ledger["images"].sum() == result.images
+    assert not (ledger["outcome"] == "failed").any()
+    data = Dataset.open(result.path)
+    segmented = data.masks(np.arange(result.images))
+    assert data.table.loc[data.table["has_mask"], "volume"].nunique() == 24
+    # At 64 pixels a voxel of the hippocampus is larger than one: none is lost.
+    posterior = (segmented == 2).any((1, 2))
+    assert list(data.table["label"].fillna("")) == [
+        "" if not has else "posterior" if there else "no_posterior"
+        for has, there in zip(data.table["has_mask"], posterior, strict=True)
+    ]

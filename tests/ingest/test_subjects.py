@@ -11,7 +11,8 @@ import pytest
 from medsyn.config import IngestOptions
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import stage, subjects
-from medsyn.ingest.labels import LabelRow, LabelSource
+from medsyn.ingest.labels import LabelSource
+from medsyn.ingest.subjects import Claim
 from medsyn.workspace import Workspace
 
 from .conftest import dicom, picture, png, table
@@ -20,16 +21,16 @@ from .looking import KEY, look
 told: list[str] = []
 
 
-def require(*paths: Path, **options: object) -> dict[str, LabelRow]:
-    """Path below the folder -> row with a subject; caveats go to ``told``."""
+def require(*paths: Path, **options: object) -> dict[str, Claim]:
+    """Path below the folder -> claim; caveats go to ``told``."""
     told.clear()
     source = LabelSource.open(IngestOptions.model_validate({"paths": [str(p) for p in paths], **options}))
     inputs, wanted = look(list(paths))
     rows = source.join(inputs, wanted, {p.number for p in wanted if p.kind != "npz"}, KEY).rows
     names = {i.number: i.relative for i in inputs}
-    settled, caveats = subjects.require(source, inputs, wanted, rows, KEY)
+    claims, caveats = subjects.require(source, inputs, wanted, rows, KEY)
     told.extend(caveats)
-    return {names[n]: row for n, row in settled.items() if row.subject}
+    return {names[n]: claim for n, claim in claims.items()}
 
 
 def films(folder: Path, *below: str) -> Path:
@@ -79,7 +80,7 @@ def test_a_gap_in_the_patient_column_is_told(tmp_path: Path) -> None:
         require(tmp_path / "s", labels=labels)
     # With --subject-from file only that one is a patient of its own.
     got = require(tmp_path / "s", labels=labels, subject_from="file")
-    assert {name: row.subject_from for name, row in got.items()} == {"0.png": "table", "2.png": "table"}
+    assert {name: claim.origin for name, claim in got.items()} == {"0.png": "table", "2.png": "table"}
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -92,7 +93,7 @@ def test_a_patients_folder_below_class_and_split(tmp_path: Path, split: bool) ->
     key_of = {Path(name).stem: c.subject for name, c in got.items()}
     assert key_of["0"] == key_of["3"]
     assert len(set(key_of.values())) == 4  # p1, p1/left, p2, p3
-    assert {c.subject_from for c in got.values()} == {"folder"}
+    assert {c.origin for c in got.values()} == {"folder"}
     assert "say --subject-from folder:1" in told[0]
     got = require(tmp_path, subject_from="folder:1", label_from="folder")
     key_of = {Path(name).stem: c.subject for name, c in got.items()}

@@ -21,7 +21,7 @@ from medsyn.ingest import deidentify
 from medsyn.ingest.deidentify import Covariates, keyed
 from medsyn.ingest.labels.identifiers import SUBJECT_COLUMNS
 from medsyn.ingest.labels.matching import Fit, Matcher
-from medsyn.ingest.labels.values import Joined, LabelRow, Target, check_map, meaning
+from medsyn.ingest.labels.values import NOTHING, Joined, LabelRow, Target, check_map, meaning
 from medsyn.ingest.source import Probe
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class _Rows:
             found = find_column(list(table.frame.columns), usual)
             if found is not None:
                 self._add(name, found, value_of)
-        self._shared: dict[tuple[int, ...], Mapping[str, str | None]] = {}
+        self._shared: dict[tuple[int, ...], Mapping[str, Target]] = {}
 
     def _add(self, name: str, column: str, value_of: Callable[[str], Any]) -> None:
         """Lowest and highest code of a value per key; -1 where no row of the key has one."""
@@ -258,8 +258,7 @@ class _Rows:
         further = table.label_columns[1:] if table.class_column else table.label_columns
         codes = tuple(int(self._fields[f"label {c}"][1][k]) for c in further)
         if codes not in self._shared:
-            values = {c: self._value(f"label {c}", k) for c in further}
-            self._shared[codes] = {c: target and target.stored for c, target in values.items()}
+            self._shared[codes] = {c: self._value(f"label {c}", k) or NOTHING for c in further}
         target = self._value(f"label {table.label_columns[0]}", k) if table.class_column else None
         subject = self._value("subject", k)
         return LabelRow(

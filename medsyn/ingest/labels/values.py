@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from medsyn.data.schema import UNCERTAIN
 from medsyn.data.tables import MISSING
 from medsyn.errors import UsageError
 from medsyn.ingest.deidentify import Covariates
@@ -24,11 +23,6 @@ class Target(NamedTuple):
     value: str | None
     state: State
 
-    @property
-    def stored(self) -> str | None:
-        """As `medsyn.data.schema.ImageRecord.targets` has it."""
-        return UNCERTAIN if self.state == "uncertain" else self.value
-
 
 NOTHING = Target(None, "missing")
 
@@ -39,21 +33,16 @@ class LabelRow:
 
     Attributes:
         label: Its class, None where it is missing or uncertain.
-        subject: Keyed name of the patient, None where only the header has one.
-        also_subject: Another keyed name of the same patient.
-        subject_from: Who names the subject.
-        targets: Further label columns: value, None where it is missing, `UNCERTAIN` where it is that; shared between
-            rows, not to be changed.
+        subject: Keyed name of the patient, None where the table has none of its own.
+        targets: Further label columns; shared between rows, not to be changed.
         official_split: ``train``, ``val`` or ``test`` where the folders are a whole official split.
     """
 
     label: str | None = None
     state: State = "missing"
     subject: str | None = None
-    also_subject: str | None = None
-    subject_from: Literal["table", "bids", "folder"] = "table"
     covariates: Covariates = field(default_factory=Covariates)
-    targets: Mapping[str, str | None] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
     official_split: str | None = None
 
 
