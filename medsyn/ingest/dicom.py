@@ -68,6 +68,8 @@ def probe(found: Probe, look: LookFor) -> None:
         raise Refused("burned_in", "the header says that text is burned into the pixels", "quarantined")
     found.modality = text(header, "Modality").upper()
     identifiers = {kind: text(header, keyword) for kind, keyword in IDENTIFIERS.items()}
+    if identifiers["patient"].upper() in _NOBODY:
+        identifiers["patient"] = ""
     found.names = {kind: keyed(look.key, f"id-{kind}", name) for kind, name in identifiers.items() if name}
     found.series = keyed(look.key, "series", identifiers["series"]) if identifiers["series"] else ""
     found.tag = (text(header, tagged) or None) if tagged else None
