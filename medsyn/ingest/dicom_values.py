@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.pixels import apply_color_lut, iter_pixels
+from pydicom.pixels import apply_color_lut, get_decoder, iter_pixels
 from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
 
 from medsyn.ingest.dicom_header import first, integer, items, nested, text, value
@@ -33,13 +33,27 @@ def is_colour(header: Dataset) -> bool:
     return integer(header, "SamplesPerPixel", 1) > 1 or photometric(header) == "PALETTE COLOR"
 
 
+def check_transfer_syntax(header: Dataset) -> None:
+    """Refuse what pydicom and its plugins do not decode.
+
+    Raises:
+        Refused: Such a transfer syntax.
+    """
+    syntax = UID(str(header.file_meta.TransferSyntaxUID))
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        known = syntax.name if syntax.name != str(syntax) else "one that DICOM does not list"
+        raise Refused("transfer_syntax", f"its transfer syntax is not decoded: {known}", "failed") from None
+
+
 def stored_values(header: Dataset, frames: Sequence[int]) -> Iterator[np.ndarray]:
     """Stored values of the frames asked for, ``[H, W]``, or RGB ``[H, W, 3]``; they may be read-only.
 
     Bits outside of Bits Stored, where old files keep overlays, are cleared (PS3.5 8.1.1).
 
     Raises:
-        Refused: A compression that is not decoded, or fewer frames than the header says.
+        Refused: Fewer frames than the header says.
     """
     syntax = UID(str(header.file_meta.TransferSyntaxUID))
     corrected = (
@@ -49,14 +63,10 @@ def stored_values(header: Dataset, frames: Sequence[int]) -> Iterator[np.ndarray
     every = frames == range(max(1, integer(header, "NumberOfFrames", 1)))
     options = {} if corrected else {"correct_unused_bits": False}
     pixels = iter_pixels(header, indices=None if every else frames, view_only=True, **options)
-    try:
-        left = len(frames)
-        for _, stored in zip(frames, pixels, strict=False):
-            left -= 1
-            yield stored if corrected else used_bits(stored, integer(header, "BitsStored", 64), low)
-    except NotImplementedError:
-        known = syntax.name if syntax.name != str(syntax) else "one that DICOM does not list"
-        raise Refused("transfer_syntax", f"its transfer syntax is not decoded: {known}", "failed") from None
+    left = len(frames)
+    for _, stored in zip(frames, pixels, strict=False):
+        left -= 1
+        yield stored if corrected else used_bits(stored, integer(header, "BitsStored", 64), low)
     if left:
         raise Refused("truncated", "fewer frames than the header says", "failed")
 
