@@ -15,11 +15,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medsyn.data.grey import luminance
-from medsyn.ingest import deidentify, dicom_values
+from medsyn.ingest import bounds, deidentify, dicom_values
 from medsyn.ingest.deidentify import Covariates, keyed
 from medsyn.ingest.dicom_geometry import Region, position, spacing, ultrasound_region
 from medsyn.ingest.dicom_header import integer, many, numbers, text, value
-from medsyn.ingest.dicom_limits import check_codestreams, check_deflated
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.series import Place, chosen, stack
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
@@ -63,7 +62,7 @@ def probe(found: Probe, look: LookFor) -> None:
     tagged = look.tag if look.tag and tag_for_keyword(look.tag) is not None else None
     tags = [*_LOOKED_AT, *([tagged] if tagged else [])]
     with stream(found) as file:
-        check_deflated(file, look.max_pixels)
+        bounds.check_deflated(file, look.max_pixels)
         header = _header(dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags))
     _check_class(header)
     kinds = [str(v).strip().upper() for v in many(value(header, "ImageType"))]
@@ -120,13 +119,11 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         raise Refused("zero_size", "an image of zero rows or columns", "failed")
     _name_transfer_syntax(header)
     dicom_values.check_transfer_syntax(header)
+    bounds.check_pixels(header, recipe.max_pixels)
     facts = _facts(header, hashlib.sha256(data).hexdigest(), recipe)
     if facts.photometric == "other":
         raise Refused("photometric", "a Photometric Interpretation that DICOM does not define", "failed")
     frames = max(1, integer(header, "NumberOfFrames", 1))
-    if frames > max(1, len(data)):
-        raise Refused("truncated", "more frames than the file has bytes", "failed")
-    check_codestreams(header)
     region = ultrasound_region(header)
     notes = [facts.note] if facts.note else []
     if region is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
@@ -61,7 +62,7 @@ def stored_values(header: Dataset, frames: Sequence[int]) -> Iterator[np.ndarray
     )  # by pydicom, from the codestream
     low = integer(header, "HighBit", -1) + 1 - integer(header, "BitsStored") if _plain(syntax) else 0
     every = frames == range(max(1, integer(header, "NumberOfFrames", 1)))
-    options = {} if corrected else {"correct_unused_bits": False}
+    options: dict[str, Any] = {} if corrected else {"correct_unused_bits": False}
     pixels = iter_pixels(header, indices=None if every else frames, view_only=True, **options)
     left = len(frames)
     for _, stored in zip(frames, pixels, strict=False):
@@ -113,8 +114,8 @@ def modality_values(stored: np.ndarray, header: Dataset, frame: int, hounsfield:
     whole = slope.is_integer() and intercept.is_integer() and stored.dtype.itemsize <= 2
     exact = whole and abs(slope) * 2**16 + abs(intercept) < _EXACT
     values = stored.astype(np.float32 if exact else np.float64)
-    values *= slope
-    values += intercept
+    np.multiply(values, slope, out=values)
+    np.add(values, intercept, out=values)
     return values.astype(np.float32, copy=False)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -159,21 +159,22 @@ def _distances(positions: Sequence[float]) -> set[str]:
 
 @dataclass
 class Settled:
-    """One series, or all of them.
+    """What became of one series.
 
     Attributes:
         places: Ledger number -> number of its volume within the series, and its place in that.
         refused: Ledger number -> why it is not taken.
-        told: Code -> how many series it holds for.
+        told: Code of `_TOLD` -> 1.
     """
 
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
 
-    def sentences(self) -> list[str]:
-        """What a user should know, one sentence a kind of peculiarity."""
-        return [f"{self.told[code]} {sentence}" for code, sentence in _TOLD.items() if self.told[code]]
+
+def sentences(told: Mapping[str, int]) -> list[str]:
+    """What a user should know, one sentence a kind of peculiarity; ``told``: `Settled.told` of all series, added."""
+    return [f"{told[code]} {sentence}" for code, sentence in _TOLD.items() if told.get(code)]
 
 
 def settle(members: Sequence[Probe], rule: str = "all") -> Settled:
@@ -183,7 +184,8 @@ def settle(members: Sequence[Probe], rule: str = "all") -> Settled:
     is a volume of its own. Nothing else is left out but what ``rule`` says.
 
     Args:
-        members: Single-frame DICOM files of one series with a position and an orientation.
+        members: Single-frame DICOM files of one series with a position and an orientation; what lacks them, and
+            multi-frame files, are no slices of a volume, or a volume by themselves.
         rule: Of `chosen`, for every volume by itself.
     """
     members = list(members)
@@ -210,28 +212,6 @@ def settle(members: Sequence[Probe], rule: str = "all") -> Settled:
         if index not in wanted[part]:
             settled.refused[p.number] = Refused("not_selected", "a slice that --slices leaves out")
     return settled
-
-
-def settle_all(probes: Sequence[Probe], rule: str = "all") -> Settled:
-    """Settle every series among the files; ``part`` and ``slice_index`` of the probes are set.
-
-    Files without a series, a position or an orientation, and multi-frame files, stay as they are: these are no slices
-    of a volume, or a volume by themselves.
-    """
-    series: dict[str, list[Probe]] = defaultdict(list)
-    for p in probes:
-        if p.kind == "dicom" and p.refused is None and p.series and p.frames == 1 and p.position is not None:
-            series[p.series].append(p)
-    together = Settled()
-    for members in series.values():
-        one = settle(members, rule)
-        for p in members:
-            if p.number in one.places:
-                p.part, p.slice_index = one.places[p.number]
-        together.places |= one.places
-        together.refused |= one.refused
-        together.told += one.told
-    return together
 
 
 def _place(p: Probe) -> Place:

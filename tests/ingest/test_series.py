@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_slices_are_sorted_along_the_normal() -> None:
     settled = series.settle(members)
     assert [settled.places[p.number] for p in members] == [(0, 5), (0, 0), (0, 2), (0, 3), (0, 1), (0, 4)]
     assert not settled.refused
-    assert not settled.sentences()
+    assert not settled.told
 
 
 def test_repetitions_become_volumes_of_their_own() -> None:
@@ -119,21 +120,9 @@ def test_gaps_and_missing_files_are_told(positions: list[float], instances: list
 
 
 def test_each_series_is_told_once() -> None:
-    members = [p for name in "abc" for p in probes([0, 1, 2, 0, 1, 2])]
-    for n, p in enumerate(members):
-        p.number, p.series = n, "abc"[n // 6]
-    (sentence,) = series.settle_all(members).sentences()
+    told = sum((series.settle(probes([0, 1, 2, 0, 1, 2])).told for _ in range(3)), Counter[str]())
+    (sentence,) = series.sentences(told)
     assert sentence.startswith("3 series hold several images at one place")
-    assert [p.part for p in members[:6]] == [0, 0, 0, 1, 1, 1]
-
-
-def test_what_is_no_slice_stays_as_it_is() -> None:
-    film, cine, other = Probe(1, "", kind="dicom", series="s"), *probes([0], start=2), Probe(3, "", kind="nifti")
-    cine.frames = 9
-    settled = series.settle_all([film, cine, other], "middle")
-    assert not settled.places
-    assert not settled.refused
-    assert film.slice_index is None
 
 
 def write(folder: Path, positions: Sequence[float], orientation: tuple[float, ...], **elements: object) -> None:
