@@ -4,7 +4,8 @@ Reads $MEDSYN_TEST_DATA/dicom, or ../shared/datasets/dicom beside the repository
 resolution: by medsyn's reader; by highdicom (whose grey value pipeline is its own, and whose decoders are pydicom's);
 and by DCMTK's dcmj2pnm and dcml2pnm (apt install dcmtk; everything its own, no JPEG 2000). What is compared is the
 image as it is shown, 0 to 1: for CT the window of the preset on Hounsfield units, else the VOI LUT or window of the
-file, else the percentiles of the preset: of pydicom's or highdicom's values, and handed to DCMTK as a window.
+file, else the percentiles of the preset: of pydicom's or highdicom's values, and handed to DCMTK as a window; where
+highdicom does not read a file, medsyn's.
 Writes benchmarks/results/dicom_agreement.json.
 """
 
@@ -49,6 +50,7 @@ EXPLAINED = {
     "which is 32 HU here",
     "ctimage/JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51.dcm": "lossy JPEG: decoders differ by one "
     "stored value, which is 2 HU here",
+    "wg04/NM1_JPLY.dcm": "lossy JPEG: decoders differ by one stored value of 168 shown",
     "pydicom/examples_ybr_color.dcm": "lossy JPEG: decoders interpolate the subsampled colours differently",
 }
 """Files of this corpus that another route shows differently, and why."""
@@ -73,6 +75,7 @@ class Shown:
 
     frames: list[Array] = field(default_factory=list)
     valid: list[NDArray[np.bool_] | None] = field(default_factory=list)
+    unstated: tuple[float, float] | None = None  # values shown black and white where the file states none
 
 
 def preset_of(modality: str) -> Preset:
@@ -104,7 +107,8 @@ def by_medsyn(path: Path) -> tuple[Shown, Preset]:
         elif plane.display:
             low, high = plane.display.low, plane.display.high
         else:
-            low, high = np.percentile(values, preset.percentiles or (0, 100))
+            low, high = (float(v) for v in np.percentile(values, preset.percentiles or (0, 100)))
+        shown.unstated = None if plane.display else (low, high)
         grey = np.clip((plane.values.astype(float) - low) / ((high - low) or 1), 0, 1)
         shown.frames.append(1 - grey if plane.inverted else grey)
         shown.valid.append(plane.valid)
@@ -228,7 +232,7 @@ def compare(path: Path, name: str, folder: Path) -> Row:
     except Exception as error:
         row.medsyn = f"failed: cannot be decoded ({type(error).__name__})"
         return row
-    display: tuple[float, float] | None = None
+    display = shown.unstated  # handed to DCMTK only where highdicom does not read the file
     try:
         frames, display = by_highdicom(path, preset)
         row.highdicom = difference(shown, frames)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import apply_color_lut, get_decoder, iter_pixels
-from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGExtended12Bit, JPEGLSTransferSyntaxes, RLELossless
 
 from medsyn.ingest.dicom_header import first, integer, items, nested, text, value
 from medsyn.ingest.intensity import Display, lookup, sigmoid, window_range
@@ -19,6 +21,8 @@ PHOTOMETRIC = frozenset(
     | {"YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB"}
 )
 """Values of Photometric Interpretation (0028,0004), PS3.3 C.7.6.3.1.2, that leave a header."""
+_SHORT_SCAN = re.compile(rb"(\xff\xda\x00\x08\x01..\x00)\x00", re.DOTALL)
+"""Header of a scan of one component from coefficient 0 to 0."""
 _EXACT = 2**24
 """Whole numbers up to here are float32 without loss."""
 
@@ -61,6 +65,8 @@ def stored_values(header: Dataset, frames: Sequence[int]) -> Iterator[np.ndarray
         syntax in JPEG2000TransferSyntaxes or syntax in JPEGLSTransferSyntaxes
     )  # by pydicom, from the codestream
     low = integer(header, "HighBit", -1) + 1 - integer(header, "BitsStored") if _plain(syntax) else 0
+    if syntax == JPEGExtended12Bit:
+        _complete_scans(header)
     every = frames == range(max(1, integer(header, "NumberOfFrames", 1)))
     options: dict[str, Any] = {} if corrected else {"correct_unused_bits": False}
     pixels = iter_pixels(header, indices=None if every else frames, view_only=True, **options)
@@ -70,6 +76,15 @@ def stored_values(header: Dataset, frames: Sequence[int]) -> Iterator[np.ndarray
         yield stored if corrected else used_bits(stored, integer(header, "BitsStored", 64), low)
     if left:
         raise Refused("truncated", "fewer frames than the header says", "failed")
+
+
+def _complete_scans(header: Dataset) -> None:
+    """Let the scans of sequential JPEG end at coefficient 63 ("?"; ISO 10918-1 B.2.3): some encoders write 0."""
+    count = max(1, integer(header, "NumberOfFrames", 1))
+    frames = list(generate_frames(header.PixelData, number_of_frames=count))
+    mended = [_SHORT_SCAN.sub(rb"\1?", frame, count=1) for frame in frames]
+    if mended != frames:
+        header.PixelData = encapsulate(mended)
 
 
 def _plain(syntax: UID) -> bool:

@@ -33,7 +33,7 @@ def script() -> Iterator[ModuleType]:
 def test_independent_routes_show_the_same_images(script: ModuleType, real_data: Path) -> None:
     rows = script.agreement(real_data / "dicom")
     routes = ["highdicom"] + ["dcmtk"] * (shutil.which("dcmj2pnm") is not None)
-    least = {"highdicom": 200, "dcmtk": 180}
+    least = {"highdicom": 205, "dcmtk": 185}
     for route in routes:
         values = {row.file: getattr(row, route) for row in rows if row.medsyn == "read"}
         assert sum(isinstance(v, float) for v in values.values()) >= least[route]
@@ -41,5 +41,5 @@ def test_independent_routes_show_the_same_images(script: ModuleType, real_data: 
         assert not apart.keys() - script.EXPLAINED.keys(), apart
         assert not [v for v in values.values() if isinstance(v, str) and not v.startswith("not read")]
     failed = {row.file: row.medsyn for row in rows if row.medsyn.startswith("failed")}
-    assert len(failed) <= 6, failed
+    assert failed.keys() == {"pydicom/MR_truncated.dcm", "pydicom/meta_missing_tsyntax.dcm"}
     assert len({row.syntax for row in rows if row.medsyn == "read"}) == 13
