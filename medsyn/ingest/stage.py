@@ -328,7 +328,7 @@ class _Job:
 
     def _read(self, recipe: Recipe) -> None:
         files = self.journal.choose(recipe)
-        groups = self.journal.groups(by_series=recipe.preset.modality == "mri")
+        groups = self.journal.groups(by_series=recipe.preset.modality in ("mri", "nuclear"))
         done = 0
         with isolation.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
             for results in over(partial(reading.read_task, recipe=recipe), reading.tasks(groups)):
