@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    *("Dataset", "MedsynError", "SyntheticSet", "Workspace"),
-    *("augment", "evaluate", "ingest", "inspect_dataset", "train_gan"),
+    "Dataset",
+    "MedsynError",
+    "SyntheticSet",
+    "Workspace",
+    "augment",
+    "evaluate",
+    "ingest",
+    "inspect_dataset",
+    "train_gan",
 ]
 
 if TYPE_CHECKING:

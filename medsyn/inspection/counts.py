@@ -37,8 +37,8 @@ def classes(columns: Columns, labels: np.ndarray, names: Sequence[str]) -> list[
         here = labels == i
         if i < 0 and not here.any():
             continue
-        images = {s: int((here & (split == k)).sum()) for k, s in enumerate(SPLITS)}
-        units = {s: len(np.unique(unit[here & (split == k)])) for k, s in enumerate(SPLITS)}
+        images: dict[str, int] = {s: int((here & (split == k)).sum()) for k, s in enumerate(SPLITS)}
+        units: dict[str, int] = {s: len(np.unique(unit[here & (split == k)])) for k, s in enumerate(SPLITS)}
         rows.append(ClassCount(name, images, units))
     return rows
 

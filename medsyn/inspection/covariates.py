@@ -53,7 +53,7 @@ def examine(columns: Columns, labels: np.ndarray, classes: Sequence[str]) -> tup
         if len(seen) > 1:
             varying.append((covariate, levels))
         elif len(seen):
-            same[covariate.title] = levels.values[seen[0]]
+            same[covariate.title] = levels.values[int(seen[0])]
     limit = LEVEL / max(1, len(varying))
     tables = [_cross(c, levels, labels, classes, columns.unit.codes, limit) for c, levels in varying]
     return sorted(tables, key=lambda t: (not t.confounded, -(t.cramers_v or 0.0))), same
@@ -201,13 +201,13 @@ def _gap(table: np.ndarray, classes: Sequence[str], levels: Sequence[str]) -> Ga
     level = int(np.ptp(shares, axis=0).argmax())
     # With two levels both differ alike: the one that is more frequent reads better.
     ties = np.flatnonzero(np.isclose(np.ptp(shares, axis=0), np.ptp(shares[:, level])))
-    level = int(max(ties, key=lambda i: (levels[i] != UNKNOWN, levels[i] != "no", shares[:, i].mean())))
+    level = max(map(int, ties), key=lambda i: (levels[i] != UNKNOWN, levels[i] != "no", shares[:, i].mean()))
     high, low = int(shares[:, level].argmax()), int(shares[:, level].argmin())
     return Gap(
         levels[level],
-        classes[there[high]],
+        classes[int(there[high])],
         float(shares[high, level]),
-        classes[there[low]],
+        classes[int(there[low])],
         float(shares[low, level]),
     )
 

@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 
 from medsyn.data.dataset import Dataset
+from medsyn.errors import EnvironmentFault, UsageError
 from medsyn.inspection import counts, covariates, findings, page, pixels
 from medsyn.inspection.columns import Columns
 from medsyn.inspection.results import Inspection, Outliers
 from medsyn.workspace import DATASET, Workspace
 
 FOLDER = "inspections"
-_NOT_SHOWN = {
-    *("name", "modality", "created", "source", "classes", "caveats"),  # shown elsewhere
-    *("options", "shards", "fingerprint", "condition_schema"),  # tables
-    *("paths_list", "mlflow_run"),  # lead to file names and to other systems
-}
+_FORMAT = ("schema", "axes", "shape", "dtype", "colour", "masks", "content_digest", "resplit_of")
+_PATHS = ("paths", "labels")
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ def run(
     Raises:
         MissingError: There is no such dataset.
         DataError: It is damaged.
+        UsageError: The page would lie below a file.
         EnvironmentFault: The page cannot be written.
     """
     folder = workspace.find(DATASET, dataset) if dataset else workspace.latest(DATASET, modality)
@@ -65,7 +64,14 @@ def run(
     file = Path(html) if html else workspace.create().path / FOLDER / f"{report.name}.html"
     if file.is_dir():
         file = file / f"{report.name}.html"
-    page.write(report, gallery, file)
+    try:
+        page.write(report, gallery, file)
+    except FileExistsError:
+        raise UsageError("lies below a file", where=file, mend="Name another --html.") from None
+    except EnvironmentFault as fault:
+        if html is None:
+            raise
+        raise EnvironmentFault(fault.what, where=file, mend="Name another --html.") from fault
     return InspectResult(report, file)
 
 
@@ -122,9 +128,10 @@ def inspect(folder: Path) -> tuple[Inspection, page.Gallery]:
 
 
 def _settings(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Options and properties as they stand in dataset.json, without what is shown elsewhere or leads to file names."""
-    shown = {k: v for k, v in meta.items() if k not in _NOT_SHOWN and v is not None}
-    return {**shown, **{k: v for k, v in dict(meta.get("options") or {}).items() if v not in (None, [], {})}}
+    """Options of the ingest and properties of the format, as they stand in dataset.json; no path."""
+    shown = {key: meta[key] for key in _FORMAT if meta.get(key) is not None}
+    options = dict(meta.get("options") or {})
+    return shown | {k: v for k, v in options.items() if k not in _PATHS and v not in (None, [], {})}
 
 
 def _gallery(
