@@ -108,10 +108,11 @@ def area(shares: Sequence[float], top: float) -> str:
     return f"M0 {HEIGHT}{steps}V{HEIGHT}Z"
 
 
-def ticks(edges: Sequence[float], parts: int = 4) -> list[tuple[float, str]]:
-    """Places in per cent and values of equally spaced marks on an axis."""
+def ticks(edges: Sequence[float]) -> list[str]:
+    """Values at equal distances along an axis: quarters of 0 to 1, else thirds."""
     low, high = edges[0], edges[-1]
-    return [(100 * i / parts, f"{low + (high - low) * i / parts:g}".replace("-", "−")) for i in range(parts + 1)]
+    parts = 4 if high <= 1 else 3
+    return [f"{low + (high - low) * i / parts:g}".replace("-", "−") for i in range(parts + 1)]
 
 
 def small(pixels: np.ndarray) -> np.ndarray:

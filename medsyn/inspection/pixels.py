@@ -20,7 +20,7 @@ PER_CLASS = 1000
 """Images a class whose pixels are read, at most."""
 BATCH = 64
 GREY_EDGES = np.linspace(0, 1, 33)
-HU_EDGES = np.linspace(-1100, 2100, 65)
+HU_EDGES = np.linspace(-1000, 2000, 61)
 DRAWS = 500
 LEAST = 0.65
 """An AUROC of brightness from which a class is called told apart by it, where its interval excludes 0.5."""
@@ -156,7 +156,11 @@ def histograms(sample: Sample, names: Sequence[str]) -> list[Histogram]:
     """Shares of shown grey values and, for CT, of Hounsfield units."""
     made = [_histogram("Shown grey values", "0 black to 1 white", GREY_EDGES, sample.grey, names)]
     if sample.hounsfield is not None:
-        made.append(_histogram("Hounsfield units", "HU, ends included", HU_EDGES, sample.hounsfield, names))
+        made.append(
+            _histogram(
+                "Hounsfield units", "HU; the outer bins hold what lies beyond", HU_EDGES, sample.hounsfield, names
+            )
+        )
     return made
 
 
