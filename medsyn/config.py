@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from medsyn.errors import UsageError
 
-Modality = Literal["xray", "mri", "ct", "ultrasound"]
-MODALITIES: tuple[Modality, ...] = ("xray", "mri", "ct", "ultrasound")
+Modality = Literal["xray", "mri", "ct", "ultrasound", "mammography", "angiography", "nuclear"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 Balance = Literal["match", "equal", "minority"]
 Measure = Literal["auroc", "auprc", "balanced_accuracy", "accuracy", "f1", "brier"]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]

@@ -100,7 +100,7 @@ def _ingest(result: Any) -> None:
         out.print(table)
     else:
         warn("No image has a label, so no generator can be trained on this: ingest again with --labels labels.csv.")
-    out.print(f"[dim]inputs: {outcomes} (each one in {shown_path(result.ledger)})[/]")
+    out.print(f"[dim]{result.files} files: {outcomes} (each one in {shown_path(result.ledger)})[/]")
     for caveat in result.caveats:
         warn(caveat)
 

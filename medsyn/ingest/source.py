@@ -56,7 +56,8 @@ class Probe:
     instance: int = 0
     side: int | None = None  # native side of square npz images
     official: bool = False  # npz with a val and a test split of its own
-    slice_index: int | None = None  # place in its series, set when all files are known
+    part: int = 0  # which volume of its series: echoes, time points and orientations are kept apart
+    slice_index: int | None = None  # place in its volume, set when all files are known
     mask: Probe | None = None  # the segmentation that belongs to this volume
 
 
@@ -92,9 +93,11 @@ class Facts:
     series: str | None = None
     volume: str | None = None
     covariates: Covariates = field(default_factory=Covariates)
+    photometric: str | None = None  # Photometric Interpretation, or "grey" or "rgb" of a picture
     note: str = ""
     synthetic: bool = False
     warnings: tuple[Literal["text", "face"], ...] = ()
+    mask_refused: Refused | None = None  # why the segmentation that belongs to the file is not used
 
 
 @dataclass
@@ -109,7 +112,9 @@ class Plane:
         valid: False where the file says padding, or None.
         spacing: mm between rows and between columns, or None.
         pixel: Height and width of a pixel in a common unit, for the proportions.
+        volume: Where a file holds several: which one, else that of the facts.
         official_split: With ``label`` and ``subject``, only where they differ from plane to plane (npz).
+        targets: Further labels, such as the findings of a multi-label set: task -> value.
     """
 
     values: np.ndarray
@@ -122,10 +127,12 @@ class Plane:
     orientation: list[float] | None = None
     slice_index: int | None = None
     slice_position: float | None = None
+    volume: str | None = None
     label: str | None = None
     subject: str | None = None
     official_split: str | None = None
     mask: np.ndarray | None = None
+    targets: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,27 +141,57 @@ class Recipe:
 
     Attributes:
         preset: Of the modality, with the window that the user asked for.
+        window_source: Whose window that is: ``preset`` or ``user``.
         slices: ``all``, ``middle`` or ``every=N``.
         colour: Whether colour images are kept in colour.
+        target: Of an npz with several labels an image, the one that is the class; None: no class.
     """
 
     key: bytes
     preset: Preset
     size: int
     hounsfield: bool
+    window_source: str = "preset"
     slices: str = "all"
     colour: bool = False
     max_pixels: int = MAX_VALUES
     mask_label: str | None = None
+    target: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of the stored images."""
+        return 3 if self.colour else 1, self.size, self.size
+
+    @property
+    def dtype(self) -> str:
+        """Of the stored images."""
+        return "int16" if self.hounsfield else "uint16"
 
     @property
     def percentiles(self) -> tuple[float, float]:
         return self.preset.percentiles or (0.5, 99.5)
 
 
+def most_bytes(max_pixels: int) -> int:
+    """Bytes of one file above which it is not read whole: four a value, and room for a header."""
+    return 4 * max_pixels + 2**24
+
+
+def most_of_plane(max_pixels: int) -> int:
+    """Pixels of one plane above which it is not decoded: with its copies in floating point it stays below 1 GiB."""
+    return max_pixels // 8
+
+
 def stream(found: Probe) -> BinaryIO:
-    """The file, or the member of an archive, opened for reading and seeking."""
-    return open(found.path, "rb")
+    """The file, or the member of an archive, opened for reading and seeking.
+
+    Raises:
+        Refused: A member that cannot be unpacked.
+    """
+    from medsyn.ingest.archive import open_member  # archives need `Refused` of this module
+
+    return open(found.path, "rb") if found.member is None else open_member(found.path, found.member)
 
 
 def content(found: Probe) -> bytes:

@@ -106,8 +106,8 @@ def _rest(report: Inspection) -> dict[str, str]:
         targets[t.task].append(f"{t.value if t.state == 'known' else t.state} {t.images}")
     rest |= {f"target {task}": ", ".join(values) for task, values in targets.items()}
     if report.inputs:
-        counted = [f"{i.inputs} {i.outcome}" + (f" ({i.reason})" if i.reason else "") for i in report.inputs]
-        rest["inputs"] = ", ".join(counted)
+        counted = [f"{i.rows} {i.outcome}" + (f" ({i.reason})" if i.reason else "") for i in report.inputs]
+        rest[f"{report.files} inputs"] = ", ".join(counted)
     return rest
 
 

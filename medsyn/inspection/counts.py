@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from medsyn.data.schema import SPLITS
@@ -127,18 +128,22 @@ def _splits(columns: Columns) -> np.ndarray:
     return np.array([*of_code, -1], np.int32)[columns.split.codes]
 
 
-def inputs(folder: Path) -> list[InputCount]:
-    """Outcomes and reasons of the ledger, the most frequent first; empty where the dataset has none."""
+def inputs(folder: Path) -> tuple[int, list[InputCount]]:
+    """Number of inputs, and outcomes and reasons of the ledger, the most frequent first; nothing without a ledger."""
     file = folder / "ledger.parquet"
     if not file.is_file():
-        return []
+        return 0, []
     try:
-        table = pq.read_table(file, columns=["outcome", "reason", "images"])
+        table = pq.read_table(file, columns=["input", "outcome", "reason", "images"])
     except (OSError, pa.ArrowException):
         raise DataError("cannot be read", where=file, mend="Ingest the scans again.") from None
-    counted = table.group_by(["outcome", "reason"]).aggregate([([], "count_all"), ("images", "sum")])
+    wanted = [([], "count_all"), ("input", "count_distinct"), ("images", "sum")]
+    counted = table.group_by(["outcome", "reason"]).aggregate(wanted).to_pylist()
     rows = [
-        InputCount(r["outcome"], r["reason"] or "", r["count_all"], int(r["images_sum"] or 0))
-        for r in counted.to_pylist()
+        InputCount(
+            r["outcome"], r["reason"] or "", r["count_all"], r["input_count_distinct"], int(r["images_sum"] or 0)
+        )
+        for r in counted
     ]
-    return sorted(rows, key=lambda r: (-r.inputs, r.outcome, r.reason))
+    total = pc.count_distinct(table["input"]).as_py()
+    return total, sorted(rows, key=lambda r: (-r.rows, r.outcome, r.reason))

@@ -96,6 +96,7 @@ _TEXTS = (
     ("modality", "Kind of scan", "the kind of scan", "are {}"),
     ("photometric", "Photometric interpretation", "the photometric interpretation", "are {}"),
     ("display_source", "Display range from", "how grey values were set", "are shown by {}"),
+    ("has_mask", "Has a mask", "which images have a mask", "have 'has a mask' {}"),
     ("inverted", "Stored inverted", "how films are stored", "have 'stored inverted' {}"),
     ("synthetic", "Synthetic", "what is synthetic", "have 'synthetic' {}"),
     ("origin", "Split from", "where a split came from", "have a split that is {}"),

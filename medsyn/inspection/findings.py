@@ -98,10 +98,10 @@ def _pictures(rows: Sequence[Outliers]) -> Iterator[Finding]:
 
 
 def _inputs(rows: Sequence[InputCount]) -> Iterator[Finding]:
-    total = sum(r.inputs for r in rows)
-    failed = sum(r.inputs for r in rows if r.outcome == "failed")
+    total = sum(r.rows for r in rows)
+    failed = sum(r.rows for r in rows if r.outcome == "failed")
     if failed > FAILED * total:
-        yield Finding("inputs", False, f"{failed} of {total} inputs could not be read: see the ledger.")
+        yield Finding("inputs", False, f"{failed} of {total} rows of the ledger could not be read.")
 
 
 def _subjects(per_subject: PerSubject) -> Iterator[Finding]:

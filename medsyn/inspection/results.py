@@ -164,8 +164,9 @@ class InputCount:
 
     outcome: str
     reason: str
-    inputs: int
-    images: int
+    rows: int  # inputs, or images where an input holds several
+    files: int  # inputs behind them; one may stand in several lines
+    images: int  # that are in the dataset
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,7 @@ class Inspection:
     brightness: list[Brightness]
     histograms: list[Histogram]
     outliers: list[Outliers]
+    files: int  # inputs in all
     inputs: list[InputCount]
     caveats: list[str]
     settings: dict[str, Any]

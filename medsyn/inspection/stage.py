@@ -17,7 +17,7 @@ from medsyn.inspection.results import Inspection, Outliers
 from medsyn.workspace import DATASET, Workspace
 
 FOLDER = "inspections"
-_FORMAT = ("schema", "axes", "shape", "dtype", "colour", "masks", "content_digest", "resplit_of")
+_FORMAT = ("schema", "axes", "shape", "dtype", "colour", "content_digest", "resplit_of")
 _PATHS = ("paths", "labels")
 
 
@@ -93,7 +93,7 @@ def inspect(folder: Path) -> tuple[Inspection, page.Gallery]:
     _, groups = pixels.groups_of(labels, classes)
     tables, same = covariates.examine(columns, labels, classes)
     per_class, per_subject = counts.classes(columns, labels, classes), counts.per_subject(columns, labels, classes)
-    leaks, inputs = counts.leaks(columns), counts.inputs(folder)
+    leaks, (files, inputs) = counts.leaks(columns), counts.inputs(folder)
     bright = pixels.brightness(sample, columns.unit.codes, classes)
     odd = pixels.outliers(sample, columns, dataset.image_shape[1])
     caveats = list(meta.get("caveats", []))
@@ -120,6 +120,7 @@ def inspect(folder: Path) -> tuple[Inspection, page.Gallery]:
         brightness=bright,
         histograms=pixels.histograms(sample, groups),
         outliers=odd,
+        files=files,
         inputs=inputs,
         caveats=caveats,
         settings=_settings(meta),

@@ -54,7 +54,15 @@ def duration(seconds: float) -> str:
     return f"{minutes}{THIN}min {rest}{THIN}s" if minutes else f"{rest}{THIN}s"
 
 
-_MODALITIES = {"xray": "X-ray", "mri": "MRI", "ct": "CT", "ultrasound": "Ultrasound"}
+_MODALITIES = {
+    "xray": "X-ray",
+    "mri": "MRI",
+    "ct": "CT",
+    "ultrasound": "Ultrasound",
+    "mammography": "Mammography",
+    "angiography": "Angiography",
+    "nuclear": "Nuclear medicine",
+}
 
 
 def modality_name(key: str) -> str:

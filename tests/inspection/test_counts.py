@@ -12,7 +12,7 @@ import pytest
 from inspection.conftest import make_trap
 from medsyn.data import SPLITS, Dataset
 from medsyn.errors import DataError
-from medsyn.ingest.ledger import Ledger, Row
+from medsyn.ingest.ledger import Row, write
 from medsyn.inspection import counts
 from medsyn.inspection.columns import Columns
 from medsyn.inspection.results import UNLABELLED
@@ -122,14 +122,16 @@ def test_further_targets(workspace: Workspace, edit: Callable[..., None]) -> Non
 
 
 def test_inputs_add_up(tmp_path: Path) -> None:
-    assert counts.inputs(tmp_path) == []
-    ledger = Ledger()
-    for number in range(9):
-        ledger.add(Row(number, "dicom", "ingested" if number < 6 else "failed", "" if number < 6 else "truncated"))
-    ledger.write(tmp_path)
-    assert [(i.outcome, i.reason, i.inputs) for i in counts.inputs(tmp_path)] == [
-        ("ingested", "", 6),
-        ("failed", "truncated", 3),
+    assert counts.inputs(tmp_path) == (0, [])
+    rows = [Row(n, None, "dicom", "ingested", images=1) for n in range(1, 7)]
+    rows += [Row(7, frame, "dicom", *("ingested", "") if frame else ("failed", "truncated")) for frame in range(5)]
+    rows += [Row(8, None, "other", "failed", "truncated")]
+    write(rows, tmp_path)
+    files, found = counts.inputs(tmp_path)
+    assert files == 8
+    assert [(i.outcome, i.reason, i.rows, i.files, i.images) for i in found] == [
+        ("ingested", "", 10, 7, 6),
+        ("failed", "truncated", 2, 2, 0),
     ]
 
 

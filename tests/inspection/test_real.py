@@ -23,5 +23,5 @@ def test_the_view_of_nih_films_is_called_confounded(real_data: Path, workspace: 
     )
     assert not next(c for c in found.covariates if c.name == "sex").confounded
     assert all(leak.crossing == 0 for leak in found.leaks)
-    assert sum(i.inputs for i in found.inputs) == 1000
+    assert sum(i.rows for i in found.inputs) == found.files == 1000
     assert [b.label for b in found.brightness if b.found] == ["no_finding", "pneumonia"]
