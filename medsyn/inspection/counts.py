@@ -139,11 +139,9 @@ def inputs(folder: Path) -> tuple[int, list[InputCount]]:
         raise DataError("cannot be read", where=file, mend="Ingest the scans again.") from None
     wanted = [([], "count_all"), ("input", "count_distinct"), ("images", "sum")]
     counted = table.group_by(["outcome", "reason"]).aggregate(wanted).to_pylist()
-    rows = [
-        InputCount(
-            r["outcome"], r["reason"] or "", r["count_all"], r["input_count_distinct"], int(r["images_sum"] or 0)
-        )
-        for r in counted
-    ]
+    rows = []
+    for r in counted:
+        images = int(r["images_sum"] or 0)
+        rows.append(InputCount(r["outcome"], r["reason"] or "", r["count_all"], r["input_count_distinct"], images))
     total = pc.count_distinct(table["input"]).as_py()
     return total, sorted(rows, key=lambda r: (-r.rows, r.outcome, r.reason))
