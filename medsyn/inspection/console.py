@@ -65,7 +65,7 @@ def _covariates(report: Inspection) -> Table:
     for row in report.covariates:
         if row.gap is None or row.cramers_v is None or row.p_value is None:
             totals = [sum(n) for n in zip(*row.images.values(), strict=True)]
-            shares = [f"{level} {percent(n / sum(totals))}" for level, n in zip(row.levels, totals, strict=True)]
+            shares = [f"{level}: {percent(n / sum(totals))}" for level, n in zip(row.levels, totals, strict=True)]
             table.add_row(escape(row.title), "–", "–", escape(", ".join(shares)), "")
             continue
         gap = row.gap

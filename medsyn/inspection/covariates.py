@@ -54,7 +54,10 @@ def examine(columns: Columns, labels: np.ndarray, classes: Sequence[str]) -> tup
             varying.append((covariate, levels))
         elif len(seen):
             same[covariate.title] = levels.values[int(seen[0])]
-    limit = LEVEL / max(1, len(varying))
+    known = labels >= 0
+    several = len(np.unique(labels[known])) > 1
+    examined = sum(several and len(np.unique(levels.codes[known])) > 1 for _, levels in varying)
+    limit = LEVEL / max(1, examined)
     tables = [_cross(c, levels, labels, classes, columns.unit.codes, limit) for c, levels in varying]
     return sorted(tables, key=lambda t: (not t.confounded, -(t.cramers_v or 0.0))), same
 

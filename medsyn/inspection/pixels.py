@@ -173,7 +173,7 @@ def outliers(sample: Sample, columns: Columns, side: int) -> list[Outliers]:
     """Images that are no usual picture; proportions and sizes of all images, grey values of the sample."""
     made = []
     for kind, rule, there in (
-        ("constant", "no contrast: all pixels alike", sample.contrast < CONSTANT),
+        ("constant", "all pixels alike as they are shown", sample.contrast < CONSTANT),
         ("nearly black", f"{MOSTLY * 100:.0f} % of the pixels below {DARK}", sample.dark >= MOSTLY),
         ("nearly white", f"{MOSTLY * 100:.0f} % of the pixels above {BRIGHT}", sample.bright >= MOSTLY),
     ):

@@ -113,7 +113,7 @@ def inspect(folder: Path) -> tuple[Inspection, page.Gallery]:
         targets=counts.targets(columns),
         splits=counts.splits(columns),
         leaks=leaks,
-        rule=covariates.rule(len(tables)),
+        rule=covariates.rule(sum(t.p_value is not None for t in tables)),
         covariates=tables,
         same=same,
         images_read=len(sample.rows),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from medsyn.data import Dataset
 from medsyn.inspection import covariates
 from medsyn.inspection.columns import Coded, Columns
 from medsyn.inspection.results import UNKNOWN, UNLABELLED, CrossTable
+from medsyn.inspection.stage import inspect
 from medsyn.workspace import Workspace
 
 
@@ -108,3 +111,15 @@ def test_the_rule_tells_its_thresholds() -> None:
     assert rule.p_value == pytest.approx(0.0125)
     for text in ("20 points", "0.0125", "999", "whole subjects"):
         assert text in rule.sentence
+
+
+def test_what_is_the_same_for_all_labelled_images_takes_no_share_of_the_threshold(
+    workspace: Workspace, edit: Callable[..., None]
+) -> None:
+    dataset = make_trap(workspace)
+    assert inspect(dataset.path)[0].rule.p_value == pytest.approx(0.025)  # view and sex
+    men = set(dataset.table.index[dataset.table["sex"] == "M"])
+    edit(dataset, "targets", lambda t: t.assign(state=["missing" if i in men else "known" for i in t["image"]]))
+    report, _ = inspect(dataset.path)
+    assert {c.name: c.p_value is None for c in report.covariates} == {"view": False, "sex": True}
+    assert report.rule.p_value == 0.05
