@@ -16,6 +16,10 @@ import pyarrow.parquet as pq
 
 from medsyn.data import near, settling
 from medsyn.data import splits as splitting
+from medsyn.data.dataset import display
+from medsyn.data.grey import luminance
+from medsyn.data.likeness import SIDE
+from medsyn.data.near import NearTies
 from medsyn.data.schema import (
     CLASS_TASK,
     INDEX,
@@ -92,7 +96,7 @@ class DatasetWriter:
         record.pixel_digest = hashlib.sha256(data).hexdigest()
         record.has_mask = mask is not None
         self._pixels.write(data)
-        self._thumbnails.write((near.of_record(record, pixels) if thumbnail is None else thumbnail).tobytes())
+        self._thumbnails.write((thumbnail_of(record, pixels) if thumbnail is None else thumbnail).tobytes())
         if mask is not None:
             # Rows without one stay a hole in the file.
             self._mask_file.seek(self._count * mask.size)
@@ -138,8 +142,8 @@ class DatasetWriter:
             file.close()
         self._records.close()
         images = self._column_table(settling.COLUMNS)
-        alike = self._near_ties(images)
-        settled = settling.settle(images, earlier or {}, [*earlier_ties, *alike], key)
+        alike = self._near_ties(images) if self._count else NearTies([], np.zeros((0, 2), np.int64), [])
+        settled = settling.settle(images, earlier or {}, [*earlier_ties, *alike.edges], key)
         shards = self._write_shards(settled.kept, "pixels", "images", self.dtype, self.shape)
         masks = (
             self._write_shards(settled.kept, "masks", "masks", np.dtype("uint8"), self.shape[1:])
@@ -147,7 +151,7 @@ class DatasetWriter:
             else None
         )
         digest = self._write_tables(settled, shards)
-        meta = self._describe(settled, shards, classes, list(caveats or []) + _near_caveat(alike), digest)
+        meta = self._describe(settled, shards, classes, [*(caveats or ()), *alike.caveats], digest)
         meta["masks"] = masks
         for file in self._staging.values():
             file.unlink()
@@ -173,11 +177,9 @@ class DatasetWriter:
                 frame[column] = values.where(values.notna(), None)
         return frame
 
-    def _near_ties(self, images: pd.DataFrame) -> list[tuple[str, str]]:
-        if not self._count:
-            return []
-        thumbnails = np.memmap(self._staging["thumbnails"], np.uint8, "r").reshape(self._count, near.SIDE, near.SIDE)
-        return near.ties(thumbnails, images["subject"].to_numpy(object))
+    def _near_ties(self, images: pd.DataFrame) -> NearTies:
+        thumbnails = np.memmap(self._staging["thumbnails"], np.uint8, "r").reshape(self._count, SIDE, SIDE)
+        return near.near_ties(thumbnails, images["subject"].to_numpy(str))
 
     # ---- writing
 
@@ -292,13 +294,17 @@ def _digest_line(record: Mapping[str, Any], split: str) -> bytes:
     return hashlib.sha256(line.encode()).digest()
 
 
-def _near_caveat(alike: Sequence[tuple[str, str]]) -> list[str]:
-    if not alike:
-        return []
-    return [
-        f"{len(alike)} pairs of subjects show all but the same image: they are kept in one split, as if one patient "
-        "(see 'unit' in splits.parquet)"
-    ]
+def thumbnail_of(record: ImageRecord, pixels: np.ndarray) -> np.ndarray:
+    """What near-duplicates are found by: the shown image, uint8 ``[SIDE, SIDE]``; see `medsyn.data.near.thumbnail`.
+
+    Args:
+        record: Its description.
+        pixels: Stored ``[C, H, W]``.
+    """
+    low, high = record.display_low, record.display_high
+    shown = display(pixels, record.slope, record.intercept, low, high, record.inverted)
+    grey = shown[0] if len(shown) == 1 else luminance(np.moveaxis(shown, 0, 2))
+    return near.thumbnail(grey[None])[0]
 
 
 def _quartiles(values: pd.Series) -> list[float]:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from medsyn.data import near
 from medsyn.data.resize import fit_mask, pad, shrink
 from medsyn.data.schema import ImageRecord
+from medsyn.data.writer import thumbnail_of
 from medsyn.ingest import dicom, isolation, medmnist, nifti, raster
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display, Percentiles, darkest, quantise
@@ -222,7 +222,7 @@ def _finish(small: _Small, common: Display | None, result: FileResult, recipe: R
         age_band=facts.covariates.age_band,
         vendor=facts.covariates.vendor,
     )
-    return Image(record, stored, small.mask, near.of_record(record, stored))
+    return Image(record, stored, small.mask, thumbnail_of(record, stored))
 
 
 def _preset_window(recipe: Recipe) -> Display | None:

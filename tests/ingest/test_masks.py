@@ -8,14 +8,17 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from medsyn.config import load_preset
+from medsyn.config import IngestOptions, load_preset
+from medsyn.data import Dataset
 from medsyn.errors import UsageError
-from medsyn.ingest import masks, nifti, raster, scan
+from medsyn.ingest import masks, nifti, raster, scan, stage
 from medsyn.ingest.masks import MaskLabel
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe
+from medsyn.workspace import Workspace
 
 from .conftest import picture, png
 
@@ -384,3 +387,55 @@ def test_a_lossy_segmentation_is_refused(tmp_path: Path) -> None:
     facts, _ = read_picture(tmp_path)
     assert facts.mask_refused is not None
     assert facts.mask_refused.reason == "mask_values"
+
+
+# ---- the whole way
+
+
+def cases(folder: Path, n: int = 8) -> Path:
+    """Volumes of n patients in the layout of nnU-Net, half of them with a lesion."""
+    for sub in ("imagesTr", "labelsTr"):
+        (folder / sub).mkdir(parents=True)
+    for i in range(n):
+        rng = np.random.default_rng(i)
+        mask = np.zeros((18, 14, 6), np.uint8)
+        if i % 2:
+            mask[2 : 6 + i // 2, 3:9, 2:4] = 1
+        values = (rng.random(mask.shape) * 50 + 150 * mask).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, np.diag([1.0, 1.5, 4.0, 1.0])), folder / f"imagesTr/p{i}_0000.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(mask, np.diag([1.0, 1.5, 4.0, 1.0])), folder / f"labelsTr/p{i}.nii.gz")
+    return folder
+
+
+def test_masks_are_stored_and_label_slices(tmp_path: Path, workspace: Workspace) -> None:
+    folder = cases(tmp_path / "scans")
+    (folder / "labelsTr/p0.nii.gz").unlink()
+    nibabel.save(nibabel.Nifti1Image(np.zeros((9, 9, 9), np.uint8), np.eye(4)), folder / "labelsTr/p2.nii.gz")
+    options = IngestOptions(paths=[str(folder)], modality="mri", size=32, subject_from="file", mask_label="lesion>0")
+    result = stage.run(options, workspace)
+    data = Dataset.open(result.path)
+    ledger = pd.read_csv(result.ledger)
+    assert ledger["images"].sum() == result.images == 48
+    assert (ledger["reason"] == "mask_of").sum() == 7
+    assert ledger["detail"].str.contains("mask_mismatch", na=False).sum() == 6
+    assert ledger["detail"].str.contains("no segmentation, so no label", na=False).sum() == 12
+    rows = np.arange(result.images)
+    assert data.table["has_mask"].sum() == 36
+    shown, segmented = data.images(rows)[:, 0], data.masks(rows)
+    lesions = segmented.any((1, 2))
+    assert lesions.sum() == 8
+    assert list(data.table["label"].fillna("")) == [
+        "lesion" if lesion else "no_lesion" if has else ""
+        for lesion, has in zip(lesions, data.table["has_mask"], strict=True)
+    ]
+    for image, mask in zip(shown[lesions], segmented[lesions], strict=True):
+        # 1.5 mm rows become square pixels, so that edges are filtered.
+        inside = mask > 0
+        assert image[inside].mean() > 0.75
+        assert image[~inside].mean() < 0.35
+
+
+def test_a_wrong_rule_is_told_before_anything_is_read(tmp_path: Path, workspace: Workspace) -> None:
+    options = IngestOptions(paths=[str(cases(tmp_path / "scans", 2))], modality="mri", mask_label="lesion>255")
+    with pytest.raises(UsageError, match="no value of a mask"):
+        stage.run(options, workspace)

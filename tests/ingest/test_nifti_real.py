@@ -6,12 +6,15 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 
-from medsyn.config import load_preset
+from medsyn.config import IngestOptions, load_preset
+from medsyn.data import Dataset
 from medsyn.data.resize import fit_mask
-from medsyn.ingest import masks, nifti, reading, scan
+from medsyn.ingest import masks, nifti, reading, scan, stage
 from medsyn.ingest.source import LookFor, Plane, Probe, Recipe
+from medsyn.workspace import Workspace
 
 pytestmark = pytest.mark.real
 
@@ -90,3 +93,28 @@ def test_all_hippocampi_find_their_segmentations(real_data: Path) -> None:
         size = max(got.shape[1:])
         fitted = np.stack([fit_mask(s.mask, size, s.pixel) for s in slices if s.mask is not None])
         assert (fitted > 0).sum() == (expected > 0).sum()
+
+
+def test_every_file_is_accounted_for(real_data: Path, workspace: Workspace) -> None:
+    folder = real_data / "nifti"
+    files = sum(p.is_file() for p in folder.rglob("*"))
+    options = IngestOptions(
+        paths=[str(folder)], modality="mri", size=64, subject_from="file", slices="every=2", mask_label="posterior=2"
+    )
+    result = stage.run(options, workspace)
+    ledger = pd.read_parquet(result.path / "ledger.parquet")
+    first = ledger.groupby("input").first()
+    assert list(first.index) == list(range(1, files + 1))
+    assert (first["reason"] == "mask_of").sum() == 24
+    assert ledger.loc[ledger["outcome"] == "ingested", "input"].nunique() == 33
+    assert ledger["images"].sum() == result.images
+    assert not (ledger["outcome"] == "failed").any()
+    data = Dataset.open(result.path)
+    segmented = data.masks(np.arange(result.images))
+    assert data.table.loc[data.table["has_mask"], "volume"].nunique() == 24
+    # At 64 pixels a voxel of the hippocampus is larger than one: none is lost.
+    posterior = (segmented == 2).any((1, 2))
+    assert list(data.table["label"].fillna("")) == [
+        "" if not has else "posterior" if there else "no_posterior"
+        for has, there in zip(data.table["has_mask"], posterior, strict=True)
+    ]

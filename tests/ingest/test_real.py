@@ -42,14 +42,6 @@ def test_every_dicom_file_is_accounted_for(real_data: Path, workspace: Workspace
     assert (images.reshape(len(images), -1).max(1) <= 1).all()
 
 
-def test_every_nifti_file_is_accounted_for(real_data: Path, workspace: Workspace) -> None:
-    folder = real_data / "nifti"
-    result = stage.run(IngestOptions(paths=[str(folder)], modality="mri", workers=1), workspace)
-    ledger = check_totals(result, files_below(folder))
-    assert (ledger["reason"] == "mask").sum() == 24
-    assert (ledger["outcome"] == "ingested").sum() == 33
-
-
 def test_no_patient_in_two_splits(real_data: Path, workspace: Workspace) -> None:
     folder = real_data / "xray"
     options = IngestOptions(paths=[str(folder)], labels=str(folder / "labels.csv"), modality="xray", size=32)
