@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numpy as np
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
@@ -44,7 +44,7 @@ def numbers(header: Dataset, keyword: str, group: str = "", frame: int = 0) -> l
         values = [float(v) for v in many(found)]
     except (TypeError, ValueError):
         return []
-    return values if all(np.isfinite(values)) else []
+    return values if all(map(math.isfinite, values)) else []
 
 
 def first(header: Dataset, keyword: str, group: str, frame: int) -> float | None:

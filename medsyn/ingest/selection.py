@@ -20,20 +20,26 @@ def of_other_modality(probes: Sequence[Probe], codes: list[str], named: bool, mo
 
 
 def join(
-    source: LabelSource, inputs: Sequence[Input], wanted: Sequence[Probe], key: bytes
+    source: LabelSource, inputs: Iterable[Input], wanted: Iterable[Probe], key: bytes
 ) -> tuple[Joined, dict[int, Refused]]:
-    """What is said of the files that will be read, and those that are left out for it.
+    """What is said of the files that will be read, and those that are left out for what is said, or not said.
+
+    Args:
+        source: Who says it.
+        inputs: All files; iterated several times, as the next.
+        wanted: Those that will be read.
+        key: Project key.
 
     Raises:
         DataError: No file has a label, or all have the same.
     """
-    not_raw = source.not_raw(inputs)
+    kinds = {p.number: p.kind for p in wanted}
+    not_raw = source.not_raw(inputs) & kinds.keys()
     refused = {n: Refused("not_raw", "in a folder of BIDS that holds no raw data") for n in not_raw}
-    wanted = [p for p in wanted if p.number not in not_raw]
-    with_own = any(p.kind == "npz" for p in wanted)
-    others = [p for p in wanted if p.kind != "npz"]
-    joined = source.join(inputs, others, key) if others else Joined(labelled=False)
-    if with_own and source.table is not None:
+    kinds = {n: kind for n, kind in kinds.items() if n not in not_raw}
+    numbers = {n for n, kind in kinds.items() if kind != "npz"}
+    joined = source.join(inputs, wanted, numbers, key) if numbers else Joined(labelled=False)
+    if len(numbers) < len(kinds) and source.table is not None:
         joined.caveats.append("the labels file does not apply to npz files: they carry their own labels")
     if joined.unmatched:
         joined.caveats.append(
@@ -41,21 +47,19 @@ def join(
         )
     if not joined.labelled:
         return joined, refused
-    known = set()
-    for p in others:
-        row = joined.rows.get(p.number)
+    for n in sorted(numbers):
+        row = joined.rows.get(n)
         if row is None:
-            refused[p.number] = Refused("no_label", "nothing names its class")
-        elif row.label is not None:
-            known.add(row.label)
+            refused[n] = Refused("no_label", "nothing names its class")
         elif row.state == "uncertain":
-            refused[p.number] = Refused("uncertain_label", "its label is uncertain")
-        else:
-            refused[p.number] = Refused("no_label", "its label is empty")
-    if len(known) < 2 and not with_own:
-        found = f"only the class '{known.pop()}'" if known else "no label at all"
+            refused[n] = Refused("uncertain_label", "its label is uncertain")
+        elif row.label is None:
+            refused[n] = Refused("no_label", "its label is empty")
+    classes = sorted({str(joined.rows[n].label) for n in numbers - refused.keys()})
+    if len(classes) < 2 and len(numbers) == len(kinds):
+        found = f"only the class '{classes[0]}'" if classes else "no label at all"
         raise DataError(
-            f"{found} for {len(others)} images",
+            f"{found} for {len(numbers)} images",
             where=joined.where,
             mend="Two classes are needed; name another column with --label-column, or see --label-from.",
         )

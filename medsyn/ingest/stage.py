@@ -9,7 +9,7 @@ import os
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -228,16 +228,15 @@ class _Job:
 
     def _label(self, source: LabelSource) -> None:
         journal, key = self.journal, self.look_for.key
-        inputs, wanted = list(journal.inputs()), list(journal.probes())
+        inputs, wanted = _Again(journal.inputs), _Again(journal.probes)
         joined, refused = selection.join(source, inputs, wanted, key)
         for line in joined.told:
             self.progress.say(line)
         if not joined.labelled:
             selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
-        self.caveats += joined.caveats
-        wanted = [p for p in wanted if p.number not in refused]
-        claims = subjects.require(source, inputs, wanted, joined.rows, key)
-        journal.refuse(refused)
+        journal.refuse(refused)  # from here on they are not wanted
+        claims, told = subjects.require(source, inputs, wanted, joined.rows, key)
+        self.caveats += joined.caveats + told
         journal.label(joined.rows, claims)
 
     def _settle_series(self) -> list[str]:
@@ -329,7 +328,7 @@ class _Job:
 
     def _read(self, recipe: Recipe) -> None:
         files = self.journal.choose(recipe)
-        groups = self.journal.groups(by_series=recipe.preset.modality == "mri")
+        groups = self.journal.groups(by_series=recipe.preset.modality in ("mri", "nuclear"))
         done = 0
         with isolation.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
             for results in over(partial(reading.read_task, recipe=recipe), reading.tasks(groups)):
@@ -427,12 +426,22 @@ def _apply(stored: Stored, record: ImageRecord) -> str:
         record.view = record.view or row.covariates.view
         record.sex = record.sex or row.covariates.sex
         record.age_band = record.age_band or row.covariates.age_band
-        record.targets = {**(record.targets or {}), **row.targets}
+        record.targets = {**(record.targets or {}), **row.targets} or None
     if claim is not None and origin == "patient":
         record.also_subject = claim.subject if claim.subject != record.subject else None
     elif claim is not None:
         record.subject, record.also_subject, origin = claim.subject, claim.also, claim.origin
     return origin
+
+
+class _Again(Iterable[T]):
+    """A query that is asked anew each time: so that nobody holds all of its answer."""
+
+    def __init__(self, query: Callable[[], Iterator[T]]) -> None:
+        self._query = query
+
+    def __iter__(self) -> Iterator[T]:
+        return self._query()
 
 
 def _portions(items: Iterable[T], size: int) -> Iterator[list[T]]:

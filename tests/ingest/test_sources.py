@@ -23,10 +23,8 @@ from .conftest import dicom, picture, png
 
 
 def shown(workspace: Workspace, path: Path, modality: str, size: int = 64) -> np.ndarray:
-    options = IngestOptions.model_validate(
-        {"paths": [str(path)], "modality": modality, "size": size, "subject_from": "file"}
-    )
-    data = Dataset.open(stage.run(options, workspace).path)
+    options = {"paths": [str(path)], "modality": modality, "size": size, "subject_from": "file"}
+    data = Dataset.open(stage.run(IngestOptions.model_validate(options), workspace).path)
     return data.images(data.rows(labelled=False))[:, 0]
 
 
@@ -137,9 +135,8 @@ def test_folders_that_are_not_entered_are_told(
     assert list(ledger["reason"])[3] == "link_to_folder"
     assert result.outcomes == {"ingested": 1, "duplicate": 0, "quarantined": 0, "skipped": 2, "failed": 1}
     # A folder of the workspace that is named itself is read.
-    one = stage.run(
-        IngestOptions(paths=[str(inside.path / "synthetic")], modality="xray", size=32, subject_from="file"), workspace
-    )
+    made = str(inside.path / "synthetic")
+    one = stage.run(IngestOptions(paths=[made], modality="xray", size=32, subject_from="file"), workspace)
     assert one.images == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ def canonical(text: str) -> str:
     return posixpath.normpath(name) if "//" in name or "./" in name else name
 
 
-def find(names: Sequence[str], inputs: Sequence[Input], wanted: Set[int], folder: Path) -> Named:
+def find(names: Sequence[str], inputs: Iterable[Input], wanted: Set[int], folder: Path) -> Named:
     """Find the file of every name.
 
     A name means a file by its path, its path relative to the table or to an input folder, or the end of its path; a
@@ -87,7 +87,7 @@ def find(names: Sequence[str], inputs: Sequence[Input], wanted: Set[int], folder
     return result
 
 
-def by_stem(inputs: Sequence[Input], wanted: Set[int]) -> Mapping[str, list[int]]:
+def by_stem(inputs: Iterable[Input], wanted: Set[int]) -> Mapping[str, list[int]]:
     """The files that will be read, by name without suffix."""
     found: dict[str, list[int]] = {}
     for item in inputs:
@@ -117,7 +117,6 @@ class _Forms:
             yield item.relative
             if item.member:
                 yield item.member
-                yield f"{item.relative.removesuffix(item.member).rstrip('/')}/{item.member}"
         elif self.way == _END:
             for form in dict.fromkeys((path, stem(path))):
                 parts = form.split("/")
@@ -128,8 +127,7 @@ class _Forms:
 
 
 def _full(item: Input) -> str:
-    path = item.path if item.member is None else f"{item.path}/{item.member}"
-    path = path.replace(os.sep, "/")
+    path = item.name.replace(os.sep, "/")
     return posixpath.normpath(path) if "/../" in path else path
 
 

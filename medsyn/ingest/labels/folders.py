@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ class Place:
     folders: tuple[str, ...]
 
 
-def places(inputs: Sequence[Input], wanted: Set[int]) -> dict[int, Place]:
+def places(inputs: Iterable[Input], wanted: Set[int]) -> dict[int, Place]:
     """Where the files lie below the paths that the user named, which may be the folders of a split themselves.
 
     Raises:
@@ -57,7 +57,7 @@ def places(inputs: Sequence[Input], wanted: Set[int]) -> dict[int, Place]:
 
 
 def join(
-    inputs: Sequence[Input], wanted: Set[int], label_map: Mapping[str, str], classes: Sequence[str], *, show: bool
+    inputs: Iterable[Input], wanted: Set[int], label_map: Mapping[str, str], classes: Sequence[str], *, show: bool
 ) -> Joined:
     """The first folder below the path that the user named, or below that of a split, is the class.
 

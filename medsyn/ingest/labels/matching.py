@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,15 +71,24 @@ class Matcher:
         frame: The table, all text.
         where: Its path, for messages and for names relative to it.
         inputs: All files.
-        wanted: The files that will be read and can have a row.
+        wanted: The files that will be read.
+        numbers: Of them those that can have a row.
         key: Project key: identifiers of headers come keyed, so those of the table are keyed to be compared.
+        participants: Ledger number -> participant, where BIDS names one and no header does.
     """
 
     def __init__(
-        self, frame: pd.DataFrame, where: Path, inputs: Sequence[Input], wanted: Sequence[Probe], key: bytes
+        self,
+        frame: pd.DataFrame,
+        where: Path,
+        inputs: Iterable[Input],
+        wanted: Iterable[Probe],
+        numbers: Set[int],
+        key: bytes,
+        participants: Mapping[int, str] | None = None,
     ) -> None:
         self.frame, self.where, self.inputs, self.wanted, self.key = frame, where, inputs, wanted, key
-        self.numbers = {p.number for p in wanted}
+        self.numbers, self.participants = numbers, participants or {}
 
     def named(self, column: str) -> Fit:
         """The best fit of a column that the user named.
@@ -248,8 +257,12 @@ class Matcher:
     def _files_of(self, kind: str) -> dict[str, list[int]]:
         found: dict[str, list[int]] = defaultdict(list)
         for p in self.wanted:
+            if p.number not in self.numbers:
+                continue
             if kind in p.names:
                 found[p.names[kind]].append(p.number)
+            elif kind == "patient" and p.number in self.participants:
+                found[keyed(self.key, "id-patient", self.participants[p.number])].append(p.number)
         return dict(found)
 
     def _lookup(self, kind: str) -> Callable[[str], Sequence[int]] | None:

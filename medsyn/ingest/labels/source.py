@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ from medsyn.config import IngestOptions
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import bids
 from medsyn.ingest.bids import BidsSet
-from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.labels import folders, tags
 from medsyn.ingest.labels.table import LabelTable
 from medsyn.ingest.labels.values import Joined, LabelRow
@@ -19,8 +19,8 @@ from medsyn.ingest.source import Probe
 if TYPE_CHECKING:
     from medsyn.ingest.scan import Input
 
-OWN_WORDS = ("file", "folder")
-"""Values of ``--subject-from`` that are no column."""
+_NO_COLUMN = re.compile(r"file|folder(:[1-9]\d*)?")
+"""Values of ``--subject-from`` that are no column; a folder may be counted from the path that was named."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class LabelSource:
         by_table = options.label_from is None
         chosen = "label_columns" in options.model_fields_set
         common = {"label_map": options.label_map, "classes": options.classes}
-        column = None if options.subject_from in OWN_WORDS else options.subject_from
+        column = None if _NO_COLUMN.fullmatch(options.subject_from or "file") else options.subject_from
         made = cls(options)
         if options.labels is not None:
             made.table = LabelTable.open(
@@ -75,12 +75,7 @@ class LabelSource:
             made.told.append("BIDS: sub-* folders are patients; participants.tsv is not used beside --labels")
         return made
 
-    @property
-    def says_anything(self) -> bool:
-        """Whether there is a word about labels at all."""
-        return self.table is not None or self.options.label_from is not None or any(b.table for b in self.bids)
-
-    def participants(self, inputs: Sequence[Input]) -> dict[int, tuple[BidsSet, str]]:
+    def participants(self, inputs: Iterable[Input]) -> dict[int, tuple[BidsSet, str]]:
         """Ledger number -> the BIDS participant whose folder a file lies in."""
         found = {}
         for item in inputs if self.bids else ():
@@ -90,16 +85,18 @@ class LabelSource:
                     found[item.number] = dataset, participant
         return found
 
-    def not_raw(self, inputs: Sequence[Input]) -> set[int]:
+    def not_raw(self, inputs: Iterable[Input]) -> set[int]:
         """Files of BIDS datasets below ``derivatives`` and the like, which the user did not name."""
-        return {i.number for b in self.bids for i in inputs if b.holds(i) and b.not_raw(i)}
+        inputs = inputs if self.bids else ()
+        return {i.number for i in inputs for b in self.bids if b.holds(i) and b.not_raw(i)}
 
-    def join(self, inputs: Sequence[Input], wanted: Sequence[Probe], key: bytes) -> Joined:
+    def join(self, inputs: Iterable[Input], wanted: Iterable[Probe], numbers: Set[int], key: bytes) -> Joined:
         """What is said of every file.
 
         Args:
-            inputs: All files.
-            wanted: Those that will be read and bring no labels of their own.
+            inputs: All files; iterated several times, as the next.
+            wanted: Those that will be read.
+            numbers: Of them those that bring no labels of their own.
             key: Project key.
 
         Raises:
@@ -107,16 +104,12 @@ class LabelSource:
             UsageError: ``--map`` names a label that does not occur.
         """
         options = self.options
-        participants = self.participants(inputs)
-        for p in wanted:
-            if p.number in participants:
-                p.names.setdefault("patient", keyed(key, "id-patient", participants[p.number][1]))
-        tabled = self._tabled(inputs, wanted, key)
+        tabled = self._tabled(inputs, wanted, numbers, key)
         show, classes = options.show_paths, options.classes or ()
         if options.label_from == "folder":
-            joined = folders.join(inputs, {p.number for p in wanted}, options.label_map, classes, show=show)
+            joined = folders.join(inputs, numbers, options.label_map, classes, show=show)
         elif options.label_from is not None:
-            joined = tags.join(wanted, options.label_from.partition(":")[2], options.label_map, classes)
+            joined = tags.join(wanted, numbers, options.label_from.partition(":")[2], options.label_map, classes)
         elif tabled is not None:
             return tabled
         else:
@@ -131,19 +124,19 @@ class LabelSource:
             joined.caveats += tabled.caveats
         return joined
 
-    def _tabled(self, inputs: Sequence[Input], wanted: Sequence[Probe], key: bytes) -> Joined | None:
+    def _tabled(self, inputs: Iterable[Input], wanted: Iterable[Probe], numbers: Set[int], key: bytes) -> Joined | None:
         """What the labels table says, or else every ``participants.tsv`` of its own files."""
         show = self.options.show_paths
+        names = {n: participant for n, (_, participant) in self.participants(inputs).items()}
         if self.table is not None:
-            return self.table.join(inputs, wanted, key, show_paths=show)
+            return self.table.join(inputs, wanted, numbers, key, participants=names, show_paths=show)
         joined = None
         for dataset in self.bids:
             mine = [i for i in inputs if dataset.holds(i)]
-            numbers = {i.number for i in mine}
-            probes = [p for p in wanted if p.number in numbers]
-            if dataset.table is None or not probes:
+            own = numbers & {i.number for i in mine}
+            if dataset.table is None or not own:
                 continue
-            part = dataset.table.join(mine, probes, key, show_paths=show)
+            part = dataset.table.join(mine, wanted, own, key, participants=names, show_paths=show)
             if joined is None:
                 joined = part
                 continue

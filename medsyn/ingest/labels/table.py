@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from medsyn.ingest import deidentify
 from medsyn.ingest.deidentify import Covariates, keyed
 from medsyn.ingest.labels.identifiers import SUBJECT_COLUMNS
 from medsyn.ingest.labels.matching import Fit, Matcher
-from medsyn.ingest.labels.values import Joined, LabelRow, Target, check_map, meaning
+from medsyn.ingest.labels.values import NOTHING, Joined, LabelRow, Target, check_map, meaning
 from medsyn.ingest.source import Probe
 
 if TYPE_CHECKING:
@@ -127,19 +127,30 @@ class LabelTable:
                 mend=f"The classes named are: {', '.join(self.classes)}. Correct the row, --classes or --map.",
             )
 
-    def join(self, inputs: Sequence[Input], wanted: Sequence[Probe], key: bytes, *, show_paths: bool = False) -> Joined:
+    def join(
+        self,
+        inputs: Iterable[Input],
+        wanted: Iterable[Probe],
+        numbers: Set[int],
+        key: bytes,
+        *,
+        participants: Mapping[int, str] | None = None,
+        show_paths: bool = False,
+    ) -> Joined:
         """Find the row of every file.
 
         Args:
-            inputs: All files.
-            wanted: Those that will be read and can have a row.
+            inputs: All files; iterated several times, as the next.
+            wanted: Those that will be read.
+            numbers: Of them those that can have a row.
             key: Project key.
+            participants: Ledger number -> participant, where BIDS names one.
             show_paths: Whether a message may name a file.
 
         Raises:
             DataError: No row fits, rows or columns contradict each other, or a name fits several files.
         """
-        matcher = Matcher(self.frame, self.path, inputs, wanted, key)
+        matcher = Matcher(self.frame, self.path, inputs, wanted, numbers, key, participants)
         fit = matcher.named(self.file_column) if self.file_column else matcher.found({*self.label_columns})
         where = f"{self.path}, column '{fit.column}'"
         if fit.ambiguous:
@@ -178,7 +189,7 @@ class LabelTable:
         return [
             str(c)
             for c in self.frame.columns
-            if c not in self.label_columns
+            if c not in (*self.label_columns, self.subject_column)
             and find_column([str(c)], list(usual)) is None
             and self.frame[c].nunique() > max(2, len(self.frame) // 50)
         ]
@@ -247,7 +258,7 @@ class _Rows:
         further = table.label_columns[1:] if table.class_column else table.label_columns
         codes = tuple(int(self._fields[f"label {c}"][1][k]) for c in further)
         if codes not in self._shared:
-            self._shared[codes] = {c: self._value(f"label {c}", k) or Target(None, "missing") for c in further}
+            self._shared[codes] = {c: self._value(f"label {c}", k) or NOTHING for c in further}
         target = self._value(f"label {table.label_columns[0]}", k) if table.class_column else None
         subject = self._value("subject", k)
         return LabelRow(
@@ -275,7 +286,7 @@ def _said(target: Target) -> str:
     return target.state if target.value is None else f"'{target.value}'"
 
 
-def _paths_of(name: str, inputs: Sequence[Input]) -> str:
+def _paths_of(name: str, inputs: Iterable[Input]) -> str:
     bare = tables.stem(name.rsplit("/", 1)[-1])
     fitting = [i.relative for i in inputs if tables.stem(i.relative.rsplit("/", 1)[-1]) == bare]
     return f" ({', '.join(fitting[:3])})"

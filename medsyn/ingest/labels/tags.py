@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
@@ -53,11 +53,14 @@ def check(keyword: str) -> None:
         )
 
 
-def join(wanted: Sequence[Probe], keyword: str, label_map: Mapping[str, str], classes: Sequence[str]) -> Joined:
+def join(
+    wanted: Iterable[Probe], numbers: Set[int], keyword: str, label_map: Mapping[str, str], classes: Sequence[str]
+) -> Joined:
     """The value that the first look found is the class.
 
     Args:
-        wanted: Files that will be read and have no label of their own.
+        wanted: Files that will be read.
+        numbers: Of them those that have no label of their own.
         keyword: Of the element, for messages.
         label_map: Value -> class.
         classes: The classes there are, or none.
@@ -67,7 +70,8 @@ def join(wanted: Sequence[Probe], keyword: str, label_map: Mapping[str, str], cl
         UsageError: The map names a value that does not occur.
     """
     where = f"--label-from tag:{keyword}"
-    values = {p.tag for p in wanted if p.tag}
+    tags = {p.number: p.tag for p in wanted if p.tag and p.number in numbers}
+    values = set(tags.values())
     check_map(label_map, values, where, show=False)
     targets = meaning(values, label_map, classes)
     there = {target.value for target in targets.values() if target.value is not None}
@@ -84,5 +88,4 @@ def join(wanted: Sequence[Probe], keyword: str, label_map: Mapping[str, str], cl
             where=where,
             mend=f"The classes named are: {', '.join(classes)}. Correct --classes, or leave values out with --map.",
         )
-    rows = {p.number: LabelRow(targets[p.tag].value, targets[p.tag].state) for p in wanted if p.tag}
-    return Joined(rows, where=where)
+    return Joined({n: LabelRow(*targets[tag]) for n, tag in tags.items()}, where=where)

@@ -12,7 +12,7 @@ from medsyn.ingest.deidentify import Covariates
 
 State = Literal["known", "missing", "uncertain"]
 
-UNCERTAIN = frozenset({"uncertain", "unsure", "equivocal", "indeterminate"})
+_DOUBTS = frozenset({"uncertain", "unsure", "equivocal", "indeterminate"})
 """Words, in lower case, that say that nobody knows."""
 _TERNARY = ({"-1", "0", "1"}, {"-1.0", "0.0", "1.0"})
 
@@ -81,7 +81,7 @@ def meaning(written: Iterable[str], label_map: Mapping[str, str], classes: Colle
     texts = {text: text.strip() for text in written}
     known = {text for text in texts.values() if text.lower() not in MISSING}
     doubt = "-1.0" if known == _TERNARY[1] else "-1" if known == _TERNARY[0] else None
-    named = {*classes, *label_map.values()}
+    named = {*classes, *filter(None, label_map.values())}
     result = {}
     for text, plain in texts.items():
         if plain in label_map:
@@ -90,7 +90,7 @@ def meaning(written: Iterable[str], label_map: Mapping[str, str], classes: Colle
             result[text] = Target(plain, "known")
         elif plain.lower() in MISSING:
             result[text] = NOTHING
-        elif plain == doubt or plain.lower() in UNCERTAIN:
+        elif plain == doubt or plain.lower() in _DOUBTS:
             result[text] = Target(None, "uncertain")
         else:
             result[text] = Target(plain, "known")
