@@ -78,6 +78,8 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     published = known(found.member or found.path)
     labels = {}
     with stream(found) as file, zipfile.ZipFile(file) as archive:
+        with archive.open("train_images.npy") as member:
+            colour = len(_array_header(member).shape) == 4
         for split in _SPLITS:
             if f"{split}_labels.npy" in archive.namelist():
                 with archive.open(f"{split}_labels.npy") as member:
@@ -93,6 +95,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         modality=recipe.preset.modality,
         subject=keyed(recipe.key, "subject-file", digest),
         subject_from="image",
+        photometric="rgb" if colour else "grey",
         note="; ".join(filter(None, notes)),
         synthetic=found.member is None and _is_synthetic_set(Path(found.path).parent),
     )

@@ -49,6 +49,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         subject=keyed(recipe.key, "subject-file", volume.digest),
         subject_from="file",
         volume=keyed(recipe.key, "volume", volume.digest),
+        photometric="rgb" if volume.colour else "grey",
     )
     facts.series = facts.volume
     notes = list(volume.notes)

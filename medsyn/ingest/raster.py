@@ -48,6 +48,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         subject=keyed(recipe.key, "subject-file", digest),
         subject_from="file",
         volume=keyed(recipe.key, "volume", digest) if pages > 1 else None,
+        photometric="rgb" if image.mode in _COLOUR else "grey",
         synthetic=str(image.info.get("Synthetic", "")).lower() == "true",  # as `medsyn augment` writes it
     )
     return facts, masks.attach(_planes(image, pages, recipe), found, recipe, facts)

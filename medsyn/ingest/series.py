@@ -98,32 +98,35 @@ def stack(places: Sequence[Place]) -> Stacks:
         result.told.add("orientations")
     parts = 0
     for number in range(len(set(direction))):
-        members = sorted(
-            (i for i in range(count) if direction[i] == number), key=lambda i: (places[i].position, places[i].order, i)
-        )
-        volumes: list[list[int]] = []  # images of each repetition
-        here: list[str | int] = []  # identities at the present place
-        start = -np.inf
-        for i in members:
-            if places[i].position - start > SAME_PLACE:
-                start, here = places[i].position, []
-            if places[i].identity not in here:
-                here.append(places[i].identity)
-            repetition = here.index(places[i].identity)
-            if repetition == len(volumes):
-                volumes.append([])
-            volumes[repetition].append(i)
+        volumes: list[list[list[int]]] = []  # repetition -> slices -> copies of one image
+        for members in _locations([i for i in range(count) if direction[i] == number], places):
+            copies: dict[str | int, list[int]] = {}
+            for i in sorted(members, key=lambda i: places[i].order):
+                copies.setdefault(places[i].identity, []).append(i)
+            for repetition, same in enumerate(copies.values()):
+                if repetition == len(volumes):
+                    volumes.append([])
+                volumes[repetition].append(same)
         if len(volumes) > 1:
             result.told.add("repeated")
-        for repetition, volume in enumerate(volumes):
-            index, previous = -1, None
-            for i in volume:
-                index += places[i].identity != previous
-                previous = places[i].identity
-                result.part[i], result.index[i] = parts + repetition, index
-            result.told |= _distances([places[i].position for i in volume])
+        for part, volume in enumerate(volumes, parts):
+            for index, same in enumerate(volume):
+                for i in same:
+                    result.part[i], result.index[i] = part, index
+            result.told |= _distances([places[same[0]].position for same in volume])
         parts += len(volumes)
     return result
+
+
+def _locations(members: Sequence[int], places: Sequence[Place]) -> list[list[int]]:
+    """Images at one place, from the lowest place upwards."""
+    found: list[list[int]] = []
+    for i in sorted(members, key=lambda i: places[i].position):
+        if found and places[i].position - places[found[-1][0]].position <= SAME_PLACE:
+            found[-1].append(i)
+        else:
+            found.append([i])
+    return found
 
 
 def _directions(orientations: Sequence[tuple[float, ...]]) -> list[int]:
@@ -142,7 +145,6 @@ def _directions(orientations: Sequence[tuple[float, ...]]) -> list[int]:
 
 def _distances(positions: Sequence[float]) -> set[str]:
     steps = np.diff(positions)
-    steps = steps[steps > SAME_PLACE]
     if len(steps) < 2:
         return set()
     usual = float(np.median(steps))
@@ -198,7 +200,7 @@ def settle(members: Sequence[Probe], rule: str = "all") -> Settled:
         stacks = stack([_place(p) for p in members])
         settled.told["localiser"] = 1
     settled.told.update(stacks.told)
-    instances = {p.instance for p in [*members] if p.instance > 0}
+    instances = {p.instance for p in members if p.instance > 0}
     if not settled.refused and len(instances) == len(members) and max(instances) - min(instances) >= len(members):
         settled.told["instances"] = 1
     lengths = Counter[int]()

@@ -295,6 +295,8 @@ class _Job:
                     caveats=self.caveats,
                     earlier=earlier,
                     earlier_ties=earlier_ties,
+                    # Simulated patients are as many as they say, though their ribs are alike.
+                    join_alike=not self.sample,
                     extra=extra,
                 )
                 self.journal.settle(written.dropped)
@@ -328,7 +330,7 @@ class _Job:
 
     def _read(self, recipe: Recipe) -> None:
         files = self.journal.choose(recipe)
-        groups = self.journal.groups(by_series=recipe.preset.modality == "mri")
+        groups = self.journal.groups(by_series=recipe.preset.modality in ("mri", "nuclear"))
         done = 0
         with isolation.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
             for results in over(partial(reading.read_task, recipe=recipe), reading.tasks(groups)):
