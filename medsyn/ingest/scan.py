@@ -60,7 +60,7 @@ def find(paths: Sequence[str], max_pixels: int = MAX_VALUES) -> Iterator[Input]:
     Raises:
         DataError: No such path (at once), or no file at all (at the end).
     """
-    named = {}
+    named: dict[str, None] = {}
     for given in paths:
         root = os.path.abspath(given)
         if not os.path.isfile(root) and not os.path.isdir(root):
@@ -152,12 +152,12 @@ def _named_file(path: str, named: Set[str], max_pixels: int) -> Iterator[Input]:
         yield from _file(path, folder, max_pixels, named=True)
         return
     yield from _file(path, folder, max_pixels)
-    for relative, refused in references:
-        file = os.path.join(folder, relative)
-        if refused:
-            yield Input(0, file, folder, relative, refused)
-        elif file not in named:
-            yield from _file(file, folder, max_pixels)
+    for relative, why_not in references:
+        referred = os.path.join(folder, relative)
+        if why_not:
+            yield Input(0, referred, folder, relative, why_not)
+        elif referred not in named:
+            yield from _file(referred, folder, max_pixels)
 
 
 def _file(path: str, root: str, max_pixels: int, *, named: bool = False) -> Iterator[Input]:
@@ -173,8 +173,8 @@ def _file(path: str, root: str, max_pixels: int, *, named: bool = False) -> Iter
         yield Input(0, path, root, relative, refused, None, size, changed)
         return
     except OSError:
-        refused = Refused("unreadable_file", "a file that may not be read", "failed")
-        yield Input(0, path, root, relative, refused, None, size, changed)
+        closed = Refused("unreadable_file", "a file that may not be read", "failed")
+        yield Input(0, path, root, relative, closed, None, size, changed)
         return
     if members is None:
         yield Input(0, path, root, relative, None, None, size, changed)
