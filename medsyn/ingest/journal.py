@@ -21,6 +21,7 @@ from medsyn.ingest.journal_rows import (
     JSON,
     RECORD,
     Stored,
+    columns,
     digest,
     label_row,
     path_bytes,

@@ -312,7 +312,6 @@ def test_a_twin_whose_pictures_were_all_dropped_stays_with_its_twin(
     assert (rows["subject"].map(expected) == rows["split"]).all()
 
 
-@pytest.mark.xfail(strict=True, reason="a newcomer between two earlier splits goes to one of them")
 def test_a_newcomer_alike_to_pictures_of_two_splits_is_set_aside(
     first: tuple[Cohort, Committed, bytes], tmp_path: Path
 ) -> None:
@@ -327,7 +326,6 @@ def test_a_newcomer_alike_to_pictures_of_two_splits_is_set_aside(
     assert spread(pd.concat([done.rows, second.rows]), "exposure").empty
 
 
-@pytest.mark.xfail(strict=True, reason="identical empty pictures tie subjects together")
 def test_identical_empty_slices_tie_nobody(tmp_path: Path) -> None:
     stored = np.zeros((SIZE, SIZE), np.uint16)
     assert near.featureless(near.thumbnail(stored[None] / np.float32(65535))).all()
