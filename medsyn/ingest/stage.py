@@ -32,6 +32,7 @@ from medsyn.errors import DataError, EnvironmentFault, UsageError
 from medsyn.ingest import caveats, isolation, ledger, masks, reading, scan, selection, series, subjects
 from medsyn.ingest.journal import Journal, Stored
 from medsyn.ingest.labels import LabelSource
+from medsyn.ingest.labels.values import check_map
 from medsyn.ingest.masks import MaskLabel
 from medsyn.ingest.source import LookFor, Recipe
 from medsyn.progress import SILENT, Progress, track
@@ -357,8 +358,13 @@ class _Job:
         warned: Counter[str] = Counter()
         ids = []
         earlier = _Earlier(self.workspace)
+        label_map, own, said = self.options.label_map, set(), False
         for stored in self.journal.images():
             record = stored.record
+            if stored.kind == "npz" and record.label is not None:
+                own.add(record.label)
+                record.label = label_map.get(record.label, record.label) or None
+            said |= stored.row is not None and stored.row.label is not None
             origin = _apply(stored, record)
             subject_from[origin] += 1
             warned.update(stored.warnings)
@@ -373,6 +379,8 @@ class _Job:
             pixels, mask = earlier.read(stored) if stored.pixels is None else (stored.pixels, stored.mask)
             writer.add(record, pixels, mask, stored.thumbnail)
             ids.append(stored.id)
+        if not said:  # nobody has looked at these labels yet
+            check_map(label_map, own, self.where, show=True)
         self.caveats += caveats.tell(warned, subject_from)
         if warned["synthetic"]:
             self.progress.say(f"{warned['synthetic']} images say that they are synthetic")
