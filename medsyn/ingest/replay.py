@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
+from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.data.schema import ImageRecord
 from medsyn.data.writer import DatasetWriter
@@ -14,11 +14,12 @@ from medsyn.errors import DataError
 from medsyn.ingest import caveats
 from medsyn.ingest.journal import Journal
 from medsyn.ingest.journal_rows import Stored
+from medsyn.ingest.labels.values import check_map
 from medsyn.workspace import DATASET, Workspace
 
 
 def replay(
-    journal: Journal, writer: DatasetWriter, workspace: Workspace, classes: Sequence[str], where: str
+    journal: Journal, writer: DatasetWriter, workspace: Workspace, options: IngestOptions, where: str
 ) -> tuple[list[int], list[str]]:
     """Put all images of the journal into a dataset.
 
@@ -26,7 +27,7 @@ def replay(
         journal: After reading.
         writer: Of the new dataset.
         workspace: With the earlier datasets, which hold pixels that the journal does not hold any more.
-        classes: That there may be; empty: any.
+        options: With the classes that there may be, and other names for labels.
         where: The scans, for messages.
 
     Returns:
@@ -34,13 +35,19 @@ def replay(
 
     Raises:
         DataError: A label that is none of the classes.
+        UsageError: ``--map`` names a label that does not occur.
     """
     subject_from: Counter[str] = Counter()
     warned: Counter[str] = Counter()
     ids = []
     earlier = _Earlier(workspace)
+    classes, label_map, own, said = options.classes or (), options.label_map, set[str](), False
     for stored in journal.images():
         record = stored.record
+        if stored.kind == "npz" and record.label is not None:
+            own.add(record.label)
+            record.label = label_map.get(record.label, record.label) or None
+        said |= stored.row is not None and stored.row.label is not None
         origin = _apply(stored, record)
         subject_from[origin] += 1
         warned.update(stored.warnings)
@@ -52,6 +59,8 @@ def replay(
         pixels, mask = earlier.read(stored) if stored.pixels is None else (stored.pixels, stored.mask)
         writer.add(record, pixels, mask, stored.thumbnail)
         ids.append(stored.id)
+    if not said:  # nobody has looked at these labels yet
+        check_map(label_map, own, where, show=True)
     return ids, caveats.tell(warned, subject_from)
 
 

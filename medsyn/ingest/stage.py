@@ -136,7 +136,7 @@ class _Job:
         self._read()
         with self.workspace.build(DATASET, name) as build:
             writer = DatasetWriter(build.path, size=recipe.size, dtype=recipe.dtype, channels=recipe.shape[0])
-            ids, told = replay(self.journal, writer, self.workspace, self.options.classes or (), self.where)
+            ids, told = replay(self.journal, writer, self.workspace, self.options, self.where)
             self.caveats += told
             if not len(writer):
                 raise nothing_left(

@@ -128,3 +128,21 @@ def test_further_targets_are_written(tmp_path: Path, workspace: Workspace) -> No
     }
     assert set(rows.loc[rows["task"] == "edema", "value"].dropna()) == {"0", "1"}
     assert any("training and evaluation use the class only" in caveat for caveat in result.caveats)
+
+
+def test_labels_of_npz_files_are_renamed_too(tmp_path: Path, workspace: Workspace) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (40, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", train_images=images, train_labels=np.arange(40)[:, None] % 3)
+    options = {"paths": [str(tmp_path / "a.npz")], "modality": "xray", "workers": 1}
+    label_map = {"0": "none", "1": "some", "2": ""}
+    result = stage.run(IngestOptions.model_validate({**options, "label_map": label_map}), workspace)
+    assert {c: sum(s.values()) for c, s in result.images_per_class.items()} == {"none": 14, "some": 13}
+    with pytest.raises(UsageError, match=r"--map '3': no such label occurs. There are: '0', '1', '2'"):
+        stage.run(IngestOptions.model_validate({**options, "label_map": {"3": "many"}}), workspace)
+
+
+def test_a_map_without_any_label_is_refused(tmp_path: Path, workspace: Workspace) -> None:
+    films(tmp_path, {"label": list("ab")})
+    options = {"paths": [str(tmp_path / "scans")], "modality": "xray", "subject_from": "file", "label_map": {"a": "b"}}
+    with pytest.raises(UsageError, match="--map 'a': no such label occurs"):
+        stage.run(IngestOptions.model_validate(options), workspace)

@@ -57,5 +57,5 @@ def test_photometric_is_kept(tmp_path: Path, workspace: Workspace, name: str, ph
         set_of_28(path, images)
     else:
         dicom(path, picture(1), PhotometricInterpretation=name)
-    result = stage.run(IngestOptions(paths=[str(path)], modality="xray", workers=1), workspace)
+    result = stage.run(IngestOptions(paths=[str(path)], subject_from="file", modality="xray", workers=1), workspace)
     assert set(Dataset.open(result.path).table["photometric"]) == {photometric}
