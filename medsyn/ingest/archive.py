@@ -15,7 +15,7 @@ from typing import BinaryIO
 from medsyn.ingest.source import Refused, most_bytes
 
 MAX_MEMBERS = 2**19
-MAX_DIRECTORY = 2**27
+MAX_DIRECTORY = 2**26
 """Bytes of an archive's own list of members: with it, a worker stays below 1 GiB."""
 MAX_RATIO = 500
 """Packing that no scan reaches: deflate's best is 1,032, and that only for nothing but zeros."""
@@ -36,7 +36,7 @@ class Member:
     refused: Refused | None = None
 
 
-class _Capped(io.BufferedReader):
+class Capped(io.BufferedReader):
     """A file of which nobody reads more at once than a list of members may hold."""
 
     def read(self, size: int | None = -1) -> bytes:
@@ -47,7 +47,7 @@ class _Capped(io.BufferedReader):
 
 class _Archive(zipfile.ZipFile):
     def __init__(self, path: str) -> None:
-        self._file = _Capped(io.FileIO(path))
+        self._file = Capped(io.FileIO(path))
         super().__init__(self._file)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import IO
 import numpy as np
 
 from medsyn.data.grey import luminance
+from medsyn.ingest.archive import Capped
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, most_of_plane, stream
@@ -41,7 +42,10 @@ def probe(found: Probe, look: LookFor) -> None:
     Raises:
         Refused: Another archive than MedMNIST's layout, or headers that claim too much.
     """
-    with stream(found) as file, zipfile.ZipFile(file) as archive:
+    with stream(found) as file, zipfile.ZipFile(Capped(file)) as archive:
+        # What NumPy writes. The others make gigabytes of one portion.
+        if any(e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for e in archive.infolist()):
+            raise Refused("npz_compression", "arrays packed in another way than NumPy's", "failed")
         arrays = {split: _header(archive, f"{split}_images") for split in _SPLITS}
     shapes = {split: shape for split, (shape, _) in arrays.items() if shape is not None}
     if "train" not in shapes:
@@ -49,7 +53,8 @@ def probe(found: Probe, look: LookFor) -> None:
             raise Refused("nested_archive", "an archive inside of an archive: unpack the outer one first")
         raise Refused("archive", "an archive that does not hold train_images: unpack it first")
     shape = shapes["train"]
-    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or min(shape) <= 0:
+    alike = all(s[1:] == shape[1:] for s in shapes.values() if s[:1] != (0,))
+    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or min(shape) <= 0 or not alike:
         raise Refused("npz_shape", "images must be [n, height, width] or [n, height, width, 3]", "failed")
     if any(kind is not None and kind.kind not in "uif" for _, kind in arrays.values()):
         raise Refused("npz_dtype", "images must be numbers", "failed")
@@ -107,7 +112,7 @@ def _is_synthetic_set(folder: Path) -> bool:
 
 def _planes(found: Probe, digest: str, recipe: Recipe, names: tuple[str, ...] | None) -> Iterator[Plane]:
     number = 0
-    with stream(found) as file, zipfile.ZipFile(file) as archive:
+    with stream(found) as file, zipfile.ZipFile(Capped(file)) as archive:
         for split in (s for s in _SPLITS if f"{s}_images.npy" in archive.namelist()):
             with archive.open(f"{split}_images.npy") as member:
                 shape, by_columns, kind = _npy_header(member)

@@ -12,7 +12,7 @@ from medsyn.data.schema import ImageRecord
 from medsyn.ingest import dicom, isolation, medmnist, nifti, raster
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display, Percentiles, darkest, quantise
-from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, quiet
+from medsyn.ingest.source import NOT_A_FILES_FAULT, Facts, Plane, Probe, Recipe, Refused, quiet
 
 Reader = Callable[[Probe, Recipe], tuple[Facts, Iterator[Plane]]]
 READERS: dict[str, Reader] = {
@@ -91,7 +91,9 @@ def _read_group(group: Sequence[Probe], recipe: Recipe) -> list[FileResult]:
             smalls, own = _read_file(found, recipe, result)
         except Refused as refused:
             result.outcome, result.reason, result.detail = refused.outcome, refused.reason, refused.detail
-        except Exception as error:  # hostile input may raise anything; its text may quote the header
+        except NOT_A_FILES_FAULT:
+            raise
+        except BaseException as error:  # hostile input may raise anything; its text may quote the header
             result.outcome, result.reason = "failed", _reason(error)
             result.detail = f"cannot be decoded ({type(error).__name__})"
         if result.outcome != "ingested":
@@ -196,7 +198,7 @@ def _preset_window(recipe: Recipe) -> Display | None:
     return Display(centre - width / 2, centre + width / 2, recipe.window_source)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "too_large"
     if isinstance(error, NotImplementedError | RuntimeError):

@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from medsyn.config import MODALITIES, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster
-from medsyn.ingest.source import MAX_VALUES, FileKind, LookFor, Probe, Refused, most_bytes, quiet, stream
+from medsyn.ingest.source import (
+    MAX_VALUES,
+    NOT_A_FILES_FAULT,
+    FileKind,
+    LookFor,
+    Probe,
+    Refused,
+    most_bytes,
+    quiet,
+    stream,
+)
 
 _WORKSPACE = "medsyn.json"
 
@@ -214,7 +224,9 @@ def _probe(item: Input, look: LookFor) -> Probe:
             raise Refused("not_an_image", "not a format that is read")
     except Refused as refused:
         found.refused = refused
-    except Exception as error:  # hostile input may raise anything; its text may quote the header
+    except NOT_A_FILES_FAULT:
+        raise
+    except BaseException as error:  # hostile input may raise anything; its text may quote the header
         found.refused = Refused("unreadable", f"the header cannot be read ({type(error).__name__})", "failed")
     return found
 

@@ -18,6 +18,8 @@ from medsyn.ingest.intensity import Display
 FileKind = Literal["dicom", "nifti", "raster", "npz", "other"]
 MAX_VALUES = 2**28
 """Values of one file above which its header is taken for a lie, unless the user says otherwise."""
+NOT_A_FILES_FAULT = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What is beyond `Exception` and must pass. A decoder in Rust that panics is beyond it, too, and must not."""
 
 
 class Refused(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from PIL import Image
 from medsyn.augment.writers import PngWriter
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
-from medsyn.errors import DataError, EnvironmentFault, MedsynError, UsageError
+from medsyn.errors import DataError, MedsynError, UsageError
 from medsyn.ingest import stage
-from medsyn.ingest.scan import Input
 from medsyn.progress import Silent
 from medsyn.workspace import DATASET, Workspace, read_json
 
@@ -314,21 +312,6 @@ def test_one_name_is_drawn_by_one_ingest_at_a_time(
     monkeypatch.setattr(Workspace, "reserve", locked(Workspace.reserve))
     go(workspace, folder)
     assert seen == ["_earlier", "reserve"]
-
-
-class Deadly:
-    """Ends the process that unpickles it."""
-
-    number = 70
-
-    def __reduce__(self) -> tuple[object, tuple[int]]:
-        return os._exit, (1,)
-
-
-def test_a_dead_worker_is_told_with_its_inputs() -> None:
-    parts = [[Input(1, "a", "", "a")], [[Input(2, "b", "", "b")], Deadly()]]
-    with stage._mapper(2, stage.IN_PROCESS) as mapper, pytest.raises(EnvironmentFault, match=r"inputs \d+ to 70"):
-        list(mapper(len, parts))
 
 
 # ---- errors
