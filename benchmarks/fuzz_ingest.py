@@ -129,11 +129,12 @@ def _corpus(real: str | None) -> dict[str, list[bytes]]:
     return fuzz_corpus.corpus(Path(real) if real else None)
 
 
-def fuzz(cases: int, seed: int, real: Path | None, workers: int = 1, first: int = 0) -> dict[str, Any]:
+def fuzz(cases: int, seed: int, real: Path | None, workers: int = 1, first: int = 0) -> Iterator[dict[str, Any]]:
     """Try cases in worker processes.
 
-    Returns:
-        Counts, with the numbers of all cases that crashed, hung, took more than 10 s or more than 1 GiB.
+    Yields:
+        After every chunk, the counts so far, with the numbers of all cases that crashed, hung, took more than 10 s or
+        more than 1 GiB.
     """
     table: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder, isolation.workers(workers) as mapper:
@@ -143,9 +144,8 @@ def fuzz(cases: int, seed: int, real: Path | None, workers: int = 1, first: int 
         for outcomes in mapper(partial(try_cases, job=job), chunks):
             for outcome in outcomes:
                 _enter(table, outcome)
-    for row in table.values():
-        row["outcomes"] = dict(row["outcomes"].most_common())
-    return {"cases": cases, "seed": seed, "real": real is not None, "readers": table, **_totals(table)}
+            done = sum(row["cases"] for row in table.values())
+            yield {"cases": done, "seed": seed, "real": real is not None, **_totals(table), "readers": table}
 
 
 def _enter(table: dict[str, dict[str, Any]], outcome: Outcome) -> None:
@@ -188,13 +188,13 @@ def main() -> None:
         return
     isolation.SILENCE = SLOW
     start = time.perf_counter()
-    found = fuzz(options.cases, options.seed, real, options.workers, options.first)
-    found["seconds"] = round(time.perf_counter() - start, 1)
-    found["versions"] = {"medsyn": medsyn.__version__, "python": platform.python_version()}
-    print(json.dumps(found, indent=2))
-    if options.first == 0:
-        file = ROOT / "benchmarks" / "results" / "fuzz_ingest.json"
-        file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for found in fuzz(options.cases, options.seed, real, options.workers, options.first):
+        if found["cases"] % 1000 == 0 or found["cases"] == options.cases:
+            found["seconds"] = round(time.perf_counter() - start, 1)
+            found["versions"] = {"medsyn": medsyn.__version__, "python": platform.python_version()}
+            file = ROOT / "benchmarks" / "results" / "fuzz_ingest.json"
+            file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(file.read_text())
 
 
 if __name__ == "__main__":

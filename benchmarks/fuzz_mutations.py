@@ -13,7 +13,6 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 Random = np.random.Generator
@@ -107,6 +106,8 @@ _SYNTAXES = (
 
 
 def _dicom(data: bytes, rng: Random) -> bytes:
+    if rng.random() < 0.05:
+        return _deep(data, int(2 ** rng.integers(1, 15)))
     header = dcmread(io.BytesIO(data), force=True)
     for _ in range(int(rng.integers(1, 4))):
         _lie(header, rng)
@@ -115,8 +116,16 @@ def _dicom(data: bytes, rng: Random) -> bytes:
     return buffer.getvalue()
 
 
+def _deep(data: bytes, depth: int) -> bytes:
+    """Sequences in sequences, of undefined length, before everything else."""
+    opened = bytes.fromhex("00523092 5351 0000 ffffffff feff00e0 ffffffff")
+    closed = bytes.fromhex("feff0de0 00000000 feffdde0 00000000")
+    start = 144 + int.from_bytes(data[140:144], "little")
+    return data[:start] + opened * depth + closed * depth + data[start:]
+
+
 def _lie(header: Dataset, rng: Random) -> None:
-    kind = int(rng.integers(9))
+    kind = int(rng.integers(8))
     if kind <= 3:
         keyword = str(rng.choice(list(_LIES)))
         vr = _LIES[keyword]
@@ -133,17 +142,10 @@ def _lie(header: Dataset, rng: Random) -> None:
         header.file_meta.TransferSyntaxUID = str(rng.choice(_SYNTAXES))
     elif kind == 6:
         del header[list(header.keys())[int(rng.integers(len(header)))]]
-    elif kind == 7:  # a wrong VR
+    else:  # a wrong VR
         element = header[list(header.keys())[int(rng.integers(len(header)))]]
         raw = element.value if isinstance(element.value, bytes) else str(element.value).encode()
         header[element.tag] = DataElement(element.tag, "UN", raw)
-    else:
-        inner = Dataset()
-        for _ in range(int(2 ** rng.integers(1, 11))):
-            outer = Dataset()
-            outer.add(DataElement("PerFrameFunctionalGroupsSequence", "SQ", Sequence([inner])))
-            inner = outer
-        header.update(inner)
 
 
 def _set(header: Dataset, keyword: str, vr: str, value: bytes) -> None:
