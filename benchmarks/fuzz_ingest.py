@@ -153,7 +153,8 @@ def _enter(table: dict[str, dict[str, Any]], outcome: Outcome) -> None:
     row = table.setdefault(outcome.reader, {**empty, "outcomes": Counter()})
     row["cases"] += 1
     row["outcomes"].update(outcome.reasons)
-    row["slowest_s"] = max(row["slowest_s"], round(outcome.seconds, 2))
+    if outcome.seconds > row["slowest_s"]:
+        row["slowest_s"], row["slowest_case"] = round(outcome.seconds, 2), outcome.number
     row["peak_rss_mib"] = max(row["peak_rss_mib"], outcome.rss >> 20)
     crashed = any(reason == "crashed" or reason.startswith("escaped") for reason in outcome.reasons)
     for name, true in (

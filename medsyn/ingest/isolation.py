@@ -76,7 +76,7 @@ class _Worker:
     def __init__(self) -> None:
         # A server that forks clean processes: starting one takes milliseconds instead of the imports' seconds.
         method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-        self._context = get_context(method)
+        self._context: Any = get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(["medsyn.ingest.reading", "medsyn.ingest.scan"])
         self.item: _Item | None = None

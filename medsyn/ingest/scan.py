@@ -69,7 +69,7 @@ def find(paths: Sequence[str], max_pixels: int = MAX_VALUES) -> Iterator[Input]:
     Raises:
         DataError: No such path (at once), or no file at all (at the end).
     """
-    named = {}
+    named: dict[str, None] = {}
     for given in paths:
         root = os.path.abspath(given)
         if not os.path.isfile(root) and not os.path.isdir(root):
@@ -151,22 +151,22 @@ def _named_file(path: str, named: Set[str], max_pixels: int) -> Iterator[Input]:
         with open(path, "rb") as file:
             is_index = dicomdir.looks_like(file.read(4096))
         walked = is_index and any(path.startswith(other + os.sep) for other in named)
-        references = dicomdir.references(path) if is_index and not walked else ()
+        references = dicomdir.references(path) if is_index and not walked else None
     except Refused as refused:
         yield Input(0, path, folder, os.path.basename(path), refused)
         return
     except OSError:
-        references = ()
-    if not references:
+        references = None
+    if references is None:
         yield from _file(path, folder, max_pixels, named=True)
         return
     yield from _file(path, folder, max_pixels)
-    for relative, refused in references:
-        file = os.path.join(folder, relative)
-        if refused:
-            yield Input(0, file, folder, relative, refused)
-        elif file not in named:
-            yield from _file(file, folder, max_pixels)
+    for relative, reason in references:
+        referred = os.path.join(folder, relative)
+        if reason:
+            yield Input(0, referred, folder, relative, reason)
+        elif referred not in named:
+            yield from _file(referred, folder, max_pixels)
 
 
 def _file(path: str, root: str, max_pixels: int, *, named: bool = False) -> Iterator[Input]:
@@ -182,8 +182,8 @@ def _file(path: str, root: str, max_pixels: int, *, named: bool = False) -> Iter
         yield Input(0, path, root, relative, refused, None, size, changed)
         return
     except OSError:
-        refused = Refused("unreadable_file", "a file that may not be read", "failed")
-        yield Input(0, path, root, relative, refused, None, size, changed)
+        closed = Refused("unreadable_file", "a file that may not be read", "failed")
+        yield Input(0, path, root, relative, closed, None, size, changed)
         return
     if members is None:
         yield Input(0, path, root, relative, None, None, size, changed)
@@ -219,6 +219,8 @@ def _probe(item: Input, look: LookFor) -> Probe:
         elif found.kind == "npz":
             medmnist.probe(found, look)
         elif found.kind == "other":
+            if item.name.lower().endswith(".nii.gz"):
+                raise Refused("corrupt", "named as a NIfTI volume, but none", "failed")
             if archive.another(head):
                 raise Refused("archive", "an archive of a kind that is not read: unpack it first")
             raise Refused("not_an_image", "not a format that is read")
