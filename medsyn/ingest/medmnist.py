@@ -59,7 +59,7 @@ def probe(found: Probe, look: LookFor) -> None:
     if any(kind is not None and kind.kind not in "uif" for _, kind in arrays.values()):
         raise Refused("npz_dtype", "images must be numbers", "failed")
     values = [np.prod([float(n) for n in s]) for s in shapes.values()]
-    if sum(values) > look.max_pixels or shape[1] * shape[2] > most_of_plane(look.max_pixels):
+    if sum(values) > look.max_pixels or shape[1] * shape[2] > most_of_plane(look.max_pixels, len(shape) == 4):
         raise Refused("too_large", f"the header claims more than {look.max_pixels} values (--max-pixels)", "failed")
     found.side = int(shape[1]) if shape[1] == shape[2] else None
     # Training images alone are a set that somebody has still to split.

@@ -165,9 +165,9 @@ def most_bytes(max_pixels: int) -> int:
     return 4 * max_pixels + 2**24
 
 
-def most_of_plane(max_pixels: int) -> int:
+def most_of_plane(max_pixels: int, colour: bool = False) -> int:
     """Pixels of one plane above which it is not decoded: with its copies in floating point it stays below 1 GiB."""
-    return max_pixels // 8
+    return max_pixels // (12 if colour else 8)
 
 
 def stream(found: Probe) -> BinaryIO:
