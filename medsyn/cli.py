@@ -177,6 +177,22 @@ def evaluate(
     _stage("evaluate", locals())
 
 
+@app.command("inspect", epilog="Example: [bold]medsyn inspect xray[/]")
+def inspect_dataset(
+    dataset: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    modality: ModalityOption = None,
+    html: Annotated[Path | None, typer.Option(help="File or folder of the page; default: in the workspace.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON; a page only with --html.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Show what is in a dataset: counts, confounders, grey values, leaks; in the terminal and as HTML."""
+    with _guard():
+        from medsyn.inspection import console, stage
+
+        found = stage.run(_open(workspace), dataset, modality, html, write_page=html is not None or not json)
+        console.tell(found, as_json=json)
+
+
 @app.command(epilog="Example: [bold]medsyn run pipelines/chest_xray.yaml[/]")
 def run(
     pipeline: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped one: demo, chest_xray.")],

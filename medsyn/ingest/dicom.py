@@ -20,6 +20,7 @@ from medsyn.ingest.deidentify import Covariates, keyed
 from medsyn.ingest.dicom_geometry import Region, position, spacing, ultrasound_region
 from medsyn.ingest.dicom_header import integer, many, numbers, text, value
 from medsyn.ingest.intensity import Display
+from medsyn.ingest.labels.identifiers import IDENTIFIERS
 from medsyn.ingest.series import Place, chosen, stack
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
 
@@ -30,15 +31,8 @@ _HEAD = frozenset({"HEAD", "BRAIN", "SKULL", "FACE", "HEADNECK", "ORBIT", "SINUS
 """Body Part Examined (0018,0015), PS3.16 annex L, of what shows a face."""
 _ANY_MODALITY = ("", "OT", "SC")  # says nothing about the anatomy's imaging: taken where the user names the modality
 _ULTRASOUND = ("US", "IVUS")
-_NAMES = {
-    "patient": "PatientID",
-    "accession": "AccessionNumber",
-    "study": "StudyInstanceUID",
-    "series": "SeriesInstanceUID",
-    "sop": "SOPInstanceUID",
-}
 _LOOKED_AT = [
-    *("SOPClassUID", "Modality", "ImageType", "InstanceNumber", "BurnedInAnnotation", *_NAMES.values()),
+    *("SOPClassUID", "Modality", "ImageType", "InstanceNumber", "BurnedInAnnotation", *IDENTIFIERS.values()),
     *("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
 ]
 
@@ -73,7 +67,9 @@ def probe(found: Probe, look: LookFor) -> None:
     if text(header, "BurnedInAnnotation").upper() == "YES" and not look.allow_burned_in:
         raise Refused("burned_in", "the header says that text is burned into the pixels", "quarantined")
     found.modality = text(header, "Modality").upper()
-    identifiers = {kind: text(header, keyword) for kind, keyword in _NAMES.items()}
+    identifiers = {kind: text(header, keyword) for kind, keyword in IDENTIFIERS.items()}
+    if identifiers["patient"].upper() in _NOBODY:
+        identifiers["patient"] = ""
     found.names = {kind: keyed(look.key, f"id-{kind}", name) for kind, name in identifiers.items() if name}
     found.series = keyed(look.key, "series", identifiers["series"]) if identifiers["series"] else ""
     found.tag = (text(header, tagged) or None) if tagged else None
@@ -120,13 +116,12 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     if not integer(header, "Rows") or not integer(header, "Columns"):
         raise Refused("zero_size", "an image of zero rows or columns", "failed")
     _name_transfer_syntax(header)
+    dicom_values.check_transfer_syntax(header)
     bounds.check_pixels(header, recipe.max_pixels)
     facts = _facts(header, hashlib.sha256(data).hexdigest(), recipe)
     if facts.photometric == "other":
         raise Refused("photometric", "a Photometric Interpretation that DICOM does not define", "failed")
     frames = max(1, integer(header, "NumberOfFrames", 1))
-    if frames > max(1, len(data)):
-        raise Refused("truncated", "more frames than the file has bytes", "failed")
     region = ultrasound_region(header)
     notes = [facts.note] if facts.note else []
     if region is not None:

@@ -12,6 +12,8 @@ from medsyn.ingest.dicom_header import integer, items, numbers
 _TWO_D, _TISSUE, _COLOUR_FLOW, _CM = 1, 1, 2, 3  # PS3.3 C.8.5.5.1
 _SMALLEST = 16
 """Pixels of the shorter side below which an ultrasound region is no image."""
+_OUTSIDE = 0.02
+"""Share of the picture by which a region may reach beyond it, as rounding and counting from 1 do."""
 
 
 def spacing(header: Dataset, frame: int) -> tuple[tuple[float, float] | None, tuple[float, float]]:
@@ -68,7 +70,9 @@ def ultrasound_region(header: Dataset) -> Region | None:
             corners = [integer(item, f"RegionLocation{name}", -1) for name in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
             left, top = max(0, corners[0]), max(0, corners[1])
             right, bottom = min(width, corners[2] + 1), min(height, corners[3] + 1)  # the last pixel belongs to it
-            if min(right - left, bottom - top) < _SMALLEST or min(corners) < 0:
+            # A region far outside is of the picture before somebody scaled it down: no part of this one is known.
+            outside = corners[2] >= width * (1 + _OUTSIDE) or corners[3] >= height * (1 + _OUTSIDE)
+            if outside or min(corners) < 0 or min(right - left, bottom - top) < _SMALLEST:
                 continue
             area = (right - left) * (bottom - top)
             if best is None or area > best[0]:

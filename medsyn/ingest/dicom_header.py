@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
-import numpy as np
 from pydicom import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag, Tag
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def value(header: Dataset, keyword: str) -> Any:
     """The value of an element, None where it is missing, empty or cannot be read."""
+    tag = _tag(keyword)
     try:
-        found = header.get(keyword)
+        # Much quicker than asking by keyword where most elements are missing.
+        found = header[tag].value if tag in header else None
     except Exception:  # a wrong VR raises whatever its conversion raises
         return None
     return None if found is None or (isinstance(found, str) and found == "") else found
@@ -44,7 +53,7 @@ def numbers(header: Dataset, keyword: str, group: str = "", frame: int = 0) -> l
         values = [float(v) for v in many(found)]
     except (TypeError, ValueError):
         return []
-    return values if all(np.isfinite(values)) else []
+    return values if all(map(math.isfinite, values)) else []
 
 
 def first(header: Dataset, keyword: str, group: str, frame: int) -> float | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.pixels import apply_color_lut, iter_pixels
-from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels import apply_color_lut, get_decoder, iter_pixels
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGExtended12Bit, JPEGLSTransferSyntaxes, RLELossless
 
 from medsyn.ingest.dicom_header import first, integer, items, nested, text, value
 from medsyn.ingest.intensity import Display, lookup, sigmoid, window_range
@@ -18,6 +21,8 @@ PHOTOMETRIC = frozenset(
     | {"YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB"}
 )
 """Values of Photometric Interpretation (0028,0004), PS3.3 C.7.6.3.1.2, that leave a header."""
+_SHORT_SCAN = re.compile(rb"(\xff\xda\x00\x08\x01..\x00)\x00", re.DOTALL)
+"""Header of a scan of one component from coefficient 0 to 0."""
 _EXACT = 2**24
 """Whole numbers up to here are float32 without loss."""
 
@@ -33,32 +38,53 @@ def is_colour(header: Dataset) -> bool:
     return integer(header, "SamplesPerPixel", 1) > 1 or photometric(header) == "PALETTE COLOR"
 
 
+def check_transfer_syntax(header: Dataset) -> None:
+    """Refuse what pydicom and its plugins do not decode.
+
+    Raises:
+        Refused: Such a transfer syntax.
+    """
+    syntax = UID(str(header.file_meta.TransferSyntaxUID))
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        known = syntax.name if syntax.name != str(syntax) else "one that DICOM does not list"
+        raise Refused("transfer_syntax", f"its transfer syntax is not decoded: {known}", "failed") from None
+
+
 def stored_values(header: Dataset, frames: Sequence[int]) -> Iterator[np.ndarray]:
     """Stored values of the frames asked for, ``[H, W]``, or RGB ``[H, W, 3]``; they may be read-only.
 
     Bits outside of Bits Stored, where old files keep overlays, are cleared (PS3.5 8.1.1).
 
     Raises:
-        Refused: A compression that is not decoded, or fewer frames than the header says.
+        Refused: Fewer frames than the header says.
     """
     syntax = UID(str(header.file_meta.TransferSyntaxUID))
     corrected = (
         syntax in JPEG2000TransferSyntaxes or syntax in JPEGLSTransferSyntaxes
     )  # by pydicom, from the codestream
     low = integer(header, "HighBit", -1) + 1 - integer(header, "BitsStored") if _plain(syntax) else 0
+    if syntax == JPEGExtended12Bit:
+        _complete_scans(header)
     every = frames == range(max(1, integer(header, "NumberOfFrames", 1)))
-    options = {} if corrected else {"correct_unused_bits": False}
+    options: dict[str, Any] = {} if corrected else {"correct_unused_bits": False}
     pixels = iter_pixels(header, indices=None if every else frames, view_only=True, **options)
-    try:
-        left = len(frames)
-        for _, stored in zip(frames, pixels, strict=False):
-            left -= 1
-            yield stored if corrected else used_bits(stored, integer(header, "BitsStored", 64), low)
-    except NotImplementedError:
-        known = syntax.name if syntax.name != str(syntax) else "one that DICOM does not list"
-        raise Refused("transfer_syntax", f"its transfer syntax is not decoded: {known}", "failed") from None
+    left = len(frames)
+    for _, stored in zip(frames, pixels, strict=False):
+        left -= 1
+        yield stored if corrected else used_bits(stored, integer(header, "BitsStored", 64), low)
     if left:
         raise Refused("truncated", "fewer frames than the header says", "failed")
+
+
+def _complete_scans(header: Dataset) -> None:
+    """Let the scans of sequential JPEG end at coefficient 63 ("?"; ISO 10918-1 B.2.3): some encoders write 0."""
+    count = max(1, integer(header, "NumberOfFrames", 1))
+    frames = list(generate_frames(header.PixelData, number_of_frames=count))
+    mended = [_SHORT_SCAN.sub(rb"\1?", frame, count=1) for frame in frames]
+    if mended != frames:
+        header.PixelData = encapsulate(mended)
 
 
 def _plain(syntax: UID) -> bool:
@@ -103,8 +129,8 @@ def modality_values(stored: np.ndarray, header: Dataset, frame: int, hounsfield:
     whole = slope.is_integer() and intercept.is_integer() and stored.dtype.itemsize <= 2
     exact = whole and abs(slope) * 2**16 + abs(intercept) < _EXACT
     values = stored.astype(np.float32 if exact else np.float64)
-    values *= slope
-    values += intercept
+    np.multiply(values, slope, out=values)
+    np.add(values, intercept, out=values)
     return values.astype(np.float32, copy=False)
 
 

@@ -21,6 +21,8 @@ A = TypeVar("A")
 B = TypeVar("B")
 Mapper = Callable[[Callable[[A], B], Iterable[A]], Iterator[B]]
 
+IN_PROCESS = 64
+"""Below this number of files, starting worker processes takes longer than the work."""
 SILENCE = 30.0
 """Seconds without a sign of life after which a worker counts as hung: a decoder that loops never comes back."""
 AHEAD = 2
@@ -36,6 +38,16 @@ def at(number: int) -> None:
     if _signs is not None:
         _signs[0] = number
         _signs[1] = time.monotonic()
+
+
+@contextmanager
+def mapper(processes: int | None, files: int) -> Iterator[Mapper]:
+    """An ordered map, over processes where that pays; see `workers`."""
+    if processes == 1 or files < IN_PROCESS:
+        yield map
+        return
+    with workers(processes or compute.cores()) as spread:
+        yield spread
 
 
 @contextmanager
@@ -205,7 +217,9 @@ def _after_death(item: _Item, number: int | None) -> _Item:
 
 
 def _condemn(part: Any, number: int | None, refused: Refused) -> Any:
-    """A nested list with the reason in the leaf of that number."""
+    """Nested lists and groups of files with the reason in the leaf of that number."""
     if isinstance(part, list):
         return [_condemn(inner, number, refused) for inner in part]
+    if hasattr(part, "files"):
+        return part._replace(files=_condemn(part.files, number, refused))
     return replace(part, refused=refused) if part.number == number else part

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from medsyn.data.grey import grey
+from medsyn.ingest import masks
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, content, most_of_plane
@@ -47,9 +48,10 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         subject=keyed(recipe.key, "subject-file", digest),
         subject_from="file",
         volume=keyed(recipe.key, "volume", digest) if pages > 1 else None,
+        photometric="rgb" if image.mode in _COLOUR else "grey",
         synthetic=str(image.info.get("Synthetic", "")).lower() == "true",  # as `medsyn augment` writes it
     )
-    return facts, _planes(image, pages, recipe)
+    return facts, masks.attach(_planes(image, pages, recipe), found, recipe, facts)
 
 
 def _count_pages(image: Any, recipe: Recipe) -> int:

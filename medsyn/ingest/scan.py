@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from medsyn.config import MODALITIES, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
-from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster
+from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster, volume
+from medsyn.ingest.published import known
 from medsyn.ingest.source import (
     MAX_VALUES,
     NOT_A_FILES_FAULT,
@@ -219,6 +220,8 @@ def _probe(item: Input, look: LookFor) -> Probe:
         elif found.kind == "npz":
             medmnist.probe(found, look)
         elif found.kind == "other":
+            if volume.is_data(found):
+                raise Refused("nifti_pair", "the data of the NIfTI header beside it")
             if item.name.lower().endswith(".nii.gz"):
                 raise Refused("corrupt", "named as a NIfTI volume, but none", "failed")
             if archive.another(head):
@@ -243,23 +246,30 @@ def _kind(head: bytes) -> FileKind:
     return "npz" if medmnist.looks_like(head) else "other"
 
 
-def choose_modality(probes: Sequence[Probe], named: Modality | None) -> tuple[Preset, str]:
+def choose_modality(
+    kinds: Mapping[tuple[str, str], int], npz: Sequence[str], named: Modality | None
+) -> tuple[Preset, str]:
     """The preset of the dataset, and how it was found.
+
+    Args:
+        kinds: (kind, DICOM Modality) -> readable files.
+        npz: Paths of npz files.
+        named: What the user says.
 
     Raises:
         UsageError: Nothing says which.
     """
     if named:
         return load_preset(named), "named"
-    votes = dict.fromkeys(MODALITIES, 0)
-    readable = [p for p in probes if p.refused is None]
-    for modality in MODALITIES:
-        codes = load_preset(modality).dicom_modalities
-        votes[modality] = sum(p.kind == "dicom" and p.modality in codes for p in readable)
+    votes = {
+        modality: sum(n for (kind, code), n in kinds.items() if kind == "dicom" and code in codes)
+        for modality in MODALITIES
+        for codes in [load_preset(modality).dicom_modalities]
+    }
     best = max(MODALITIES, key=lambda m: votes[m])
     if votes[best]:
-        return load_preset(best), f"Modality of {votes[best]} of {len(readable)} readable files"
-    published = {known[0] for p in readable if p.kind == "npz" and (known := medmnist.known(p.member or p.path))}
+        return load_preset(best), f"Modality of {votes[best]} of {sum(kinds.values())} readable files"
+    published = {of.modality for path in npz if (of := known(path)) and of.modality}
     if len(published) == 1:
         return load_preset(published.pop()), "a published MedMNIST file"
     raise UsageError(

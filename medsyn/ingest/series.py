@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,32 +98,35 @@ def stack(places: Sequence[Place]) -> Stacks:
         result.told.add("orientations")
     parts = 0
     for number in range(len(set(direction))):
-        members = sorted(
-            (i for i in range(count) if direction[i] == number), key=lambda i: (places[i].position, places[i].order, i)
-        )
-        volumes: list[list[int]] = []  # images of each repetition
-        here: list[str | int] = []  # identities at the present place
-        start = -np.inf
-        for i in members:
-            if places[i].position - start > SAME_PLACE:
-                start, here = places[i].position, []
-            if places[i].identity not in here:
-                here.append(places[i].identity)
-            repetition = here.index(places[i].identity)
-            if repetition == len(volumes):
-                volumes.append([])
-            volumes[repetition].append(i)
+        volumes: list[list[list[int]]] = []  # repetition -> slices -> copies of one image
+        for members in _locations([i for i in range(count) if direction[i] == number], places):
+            copies: dict[str | int, list[int]] = {}
+            for i in sorted(members, key=lambda i: places[i].order):
+                copies.setdefault(places[i].identity, []).append(i)
+            for repetition, same in enumerate(copies.values()):
+                if repetition == len(volumes):
+                    volumes.append([])
+                volumes[repetition].append(same)
         if len(volumes) > 1:
             result.told.add("repeated")
-        for repetition, volume in enumerate(volumes):
-            index, previous = -1, None
-            for i in volume:
-                index += places[i].identity != previous
-                previous = places[i].identity
-                result.part[i], result.index[i] = parts + repetition, index
-            result.told |= _distances([places[i].position for i in volume])
+        for part, volume in enumerate(volumes, parts):
+            for index, same in enumerate(volume):
+                for i in same:
+                    result.part[i], result.index[i] = part, index
+            result.told |= _distances([places[same[0]].position for same in volume])
         parts += len(volumes)
     return result
+
+
+def _locations(members: Sequence[int], places: Sequence[Place]) -> list[list[int]]:
+    """Images at one place, from the lowest place upwards."""
+    found: list[list[int]] = []
+    for i in sorted(members, key=lambda i: places[i].position):
+        if found and places[i].position - places[found[-1][0]].position <= SAME_PLACE:
+            found[-1].append(i)
+        else:
+            found.append([i])
+    return found
 
 
 def _directions(orientations: Sequence[tuple[float, ...]]) -> list[int]:
@@ -142,7 +145,6 @@ def _directions(orientations: Sequence[tuple[float, ...]]) -> list[int]:
 
 def _distances(positions: Sequence[float]) -> set[str]:
     steps = np.diff(positions)
-    steps = steps[steps > SAME_PLACE]
     if len(steps) < 2:
         return set()
     usual = float(np.median(steps))
@@ -157,21 +159,22 @@ def _distances(positions: Sequence[float]) -> set[str]:
 
 @dataclass
 class Settled:
-    """One series, or all of them.
+    """What became of one series.
 
     Attributes:
         places: Ledger number -> number of its volume within the series, and its place in that.
         refused: Ledger number -> why it is not taken.
-        told: Code -> how many series it holds for.
+        told: Code of `_TOLD` -> 1.
     """
 
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
 
-    def sentences(self) -> list[str]:
-        """What a user should know, one sentence a kind of peculiarity."""
-        return [f"{self.told[code]} {sentence}" for code, sentence in _TOLD.items() if self.told[code]]
+
+def sentences(told: Mapping[str, int]) -> list[str]:
+    """What a user should know, one sentence a kind of peculiarity; ``told``: `Settled.told` of all series, added."""
+    return [f"{told[code]} {sentence}" for code, sentence in _TOLD.items() if told.get(code)]
 
 
 def settle(members: Sequence[Probe], rule: str = "all") -> Settled:
@@ -181,7 +184,8 @@ def settle(members: Sequence[Probe], rule: str = "all") -> Settled:
     is a volume of its own. Nothing else is left out but what ``rule`` says.
 
     Args:
-        members: Single-frame DICOM files of one series with a position and an orientation.
+        members: Single-frame DICOM files of one series with a position and an orientation; what lacks them, and
+            multi-frame files, are no slices of a volume, or a volume by themselves.
         rule: Of `chosen`, for every volume by itself.
     """
     members = list(members)
@@ -196,7 +200,7 @@ def settle(members: Sequence[Probe], rule: str = "all") -> Settled:
         stacks = stack([_place(p) for p in members])
         settled.told["localiser"] = 1
     settled.told.update(stacks.told)
-    instances = {p.instance for p in [*members] if p.instance > 0}
+    instances = {p.instance for p in members if p.instance > 0}
     if not settled.refused and len(instances) == len(members) and max(instances) - min(instances) >= len(members):
         settled.told["instances"] = 1
     lengths = Counter[int]()
@@ -208,28 +212,6 @@ def settle(members: Sequence[Probe], rule: str = "all") -> Settled:
         if index not in wanted[part]:
             settled.refused[p.number] = Refused("not_selected", "a slice that --slices leaves out")
     return settled
-
-
-def settle_all(probes: Sequence[Probe], rule: str = "all") -> Settled:
-    """Settle every series among the files; ``part`` and ``slice_index`` of the probes are set.
-
-    Files without a series, a position or an orientation, and multi-frame files, stay as they are: these are no slices
-    of a volume, or a volume by themselves.
-    """
-    series: dict[str, list[Probe]] = defaultdict(list)
-    for p in probes:
-        if p.kind == "dicom" and p.refused is None and p.series and p.frames == 1 and p.position is not None:
-            series[p.series].append(p)
-    together = Settled()
-    for members in series.values():
-        one = settle(members, rule)
-        for p in members:
-            if p.number in one.places:
-                p.part, p.slice_index = one.places[p.number]
-        together.places |= one.places
-        together.refused |= one.refused
-        together.told += one.told
-    return together
 
 
 def _place(p: Probe) -> Place:

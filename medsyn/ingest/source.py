@@ -99,6 +99,7 @@ class Facts:
     note: str = ""
     synthetic: bool = False
     warnings: tuple[Literal["text", "face"], ...] = ()
+    mask_refused: Refused | None = None  # why the segmentation that belongs to the file is not used
 
 
 @dataclass
@@ -115,6 +116,7 @@ class Plane:
         pixel: Height and width of a pixel in a common unit, for the proportions.
         volume: Where a file holds several: which one, else that of the facts.
         official_split: With ``label`` and ``subject``, only where they differ from plane to plane (npz).
+        targets: Further labels, such as the findings of a multi-label set: task -> value.
     """
 
     values: np.ndarray
@@ -132,6 +134,7 @@ class Plane:
     subject: str | None = None
     official_split: str | None = None
     mask: np.ndarray | None = None
+    targets: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ class Recipe:
         window_source: Whose window that is: ``preset`` or ``user``.
         slices: ``all``, ``middle`` or ``every=N``.
         colour: Whether colour images are kept in colour.
+        target: Of an npz with several labels an image, the one that is the class; None: no class.
     """
 
     key: bytes
@@ -154,6 +158,17 @@ class Recipe:
     colour: bool = False
     max_pixels: int = MAX_VALUES
     mask_label: str | None = None
+    target: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of the stored images."""
+        return 3 if self.colour else 1, self.size, self.size
+
+    @property
+    def dtype(self) -> str:
+        """Of the stored images."""
+        return "int16" if self.hounsfield else "uint16"
 
     @property
     def percentiles(self) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsyn.data import Dataset, writer
+from medsyn.data import Dataset, settling, writer
 from medsyn.data.schema import ImageRecord
 from medsyn.data.splits import PRECEDENCE
 from medsyn.data.writer import DatasetWriter, Written
@@ -167,7 +167,7 @@ def test_ties_to_earlier_subjects_bind_new_ones(tmp_path: Path) -> None:
     """Of the earlier B (test), nothing is here but another name, a study and a picture."""
     first = commit(tmp_path, [Image("B", 700)])
     (digest,) = split_rows(tmp_path)["pixel_digest"]
-    known = [*writer.ties("B", "B2", "study", digest), *writer.ties("C", None, None, "other")]
+    known = [*settling.ties("B", "B2", "study", digest), *settling.ties("C", None, None, "other")]
     (tmp_path / "next").mkdir()
     drawn = [Image("B2", 100), Image("X", 200, study="study"), Image("Y", 700), Image("Z", 300, also="B")]
     drawn += [Image(f"n{i}", 1000 + 10 * i) for i in range(20)]

@@ -31,6 +31,7 @@ def go(
 ) -> stage.IngestResult:
     paths = folder if isinstance(folder, list) else [str(folder)]
     values = {"paths": paths, "labels": labels and str(labels), "modality": "xray", "size": 32, "workers": 1}
+    values["max_failures"] = 1.0
     return stage.run(IngestOptions.model_validate({**values, **more}), workspace)
 
 
@@ -103,7 +104,7 @@ def test_a_bad_file_ends_in_the_ledger_and_the_others_go_on(tmp_path: Path, work
     broken = png(films / "broken.png", picture(12, 32, 8).astype(np.uint8))
     broken.write_bytes(broken.read_bytes()[:200])
     (films / "void.dcm").write_bytes(b"")
-    result = go(workspace, films, modality=None)
+    result = go(workspace, films, modality=None, subject_from="file")
     ledger = pd.read_csv(result.ledger).set_index("input")
     names = sorted(p.name for p in films.iterdir())
     got = {name: (ledger.loc[i, "outcome"], ledger.loc[i, "reason"]) for i, name in enumerate(names, 1)}
@@ -144,7 +145,7 @@ def test_nifti_becomes_axial_slices(tmp_path: Path, workspace: Workspace) -> Non
     volume[15:, 19:, :5] += 3  # stored axes run to L and P: high numbers are left and back
     affine = np.diag([-2.0, -2.0, 4.0, 1.0])
     nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "v.nii.gz")
-    result = go(workspace, tmp_path / "v.nii.gz", modality="mri", size=24)
+    result = go(workspace, tmp_path / "v.nii.gz", modality="mri", size=24, subject_from="file")
     data = Dataset.open(result.path)
     assert result.images == 5
     image = data.images(np.array([0]))[0, 0][:, 2:22]
@@ -155,7 +156,7 @@ def test_nifti_becomes_axial_slices(tmp_path: Path, workspace: Workspace) -> Non
     mask = nibabel.Nifti1Image((volume > 1).astype(np.uint8), affine)
     nibabel.save(mask, tmp_path / "m.nii")
     with pytest.raises(DataError, match="mask 1"):
-        go(workspace, tmp_path / "m.nii", modality="mri")
+        go(workspace, tmp_path / "m.nii", modality="mri", subject_from="file")
 
 
 def test_sample_goes_through_the_same_door(workspace: Workspace) -> None:
@@ -225,8 +226,8 @@ def test_an_image_of_an_earlier_dataset_brings_its_split(tmp_path: Path, workspa
         image = Image.fromarray(picture(i, 32, 8).astype(np.uint8))
         (tmp_path / "two").mkdir(exist_ok=True)
         image.save(tmp_path / "two" / f"{i}.bmp")
-    first = Dataset.open(go(workspace, tmp_path / "one").path).table.set_index("pixel_digest")
-    second = Dataset.open(go(workspace, tmp_path / "two").path).table.set_index("pixel_digest")
+    first = Dataset.open(go(workspace, tmp_path / "one", subject_from="file").path).table.set_index("pixel_digest")
+    second = Dataset.open(go(workspace, tmp_path / "two", subject_from="file").path).table.set_index("pixel_digest")
     assert not set(first["subject"]) & set(second["subject"])
     assert second["split"].to_dict() == first["split"].to_dict()
     assert set(first["split"]) == {"train", "tune", "val", "test"}
@@ -249,7 +250,7 @@ def test_synthetic_images_are_marked(tmp_path: Path, workspace: Workspace) -> No
         arrays = np.random.default_rng(synthetic).integers(0, 255, (3, 32, 32), dtype=np.uint8)
         np.savez(films / folder / "images.npz", train_images=arrays)
         (films / folder / "card.json").write_text(json.dumps({"synthetic": synthetic}))
-    options = IngestOptions(paths=[str(films)], modality="xray", size=32, workers=1)
+    options = IngestOptions(paths=[str(films)], modality="xray", size=32, workers=1, subject_from="file")
     result = stage.run(options, workspace, Listener())
     assert list(Dataset.open(result.path).table["synthetic"]) == [True, False, True, False, *[True] * 3, *[False] * 3]
     assert sum("5 images say that they are synthetic" in c for c in result.caveats) == 1
@@ -278,7 +279,7 @@ def test_the_list_of_paths_goes_with_a_failed_commit(
     workspace: Workspace, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _ = pictures(4)
-    first = go(workspace, folder)
+    first = go(workspace, folder, subject_from="file")
     lists = set(workspace.private.glob("*-paths.csv"))
 
     def fail(*_: object) -> Path:
@@ -288,7 +289,7 @@ def test_the_list_of_paths_goes_with_a_failed_commit(
 
     monkeypatch.setattr(Workspace, "reserve", fail)
     with pytest.raises(KeyboardInterrupt):
-        go(workspace, folder)
+        go(workspace, folder, subject_from="file")
     assert set(workspace.private.glob("*-paths.csv")) == lists
     assert lists == {workspace.private / read_json(first.path / "dataset.json")["paths_list"]}
 
@@ -310,7 +311,7 @@ def test_one_name_is_drawn_by_one_ingest_at_a_time(
 
     monkeypatch.setattr(stage, "_earlier", locked(stage._earlier))
     monkeypatch.setattr(Workspace, "reserve", locked(Workspace.reserve))
-    go(workspace, folder)
+    go(workspace, folder, subject_from="file")
     assert seen == ["_earlier", "reserve"]
 
 
@@ -334,7 +335,7 @@ def test_errors_of_folders(tmp_path: Path, workspace: Workspace) -> None:
     failing(workspace, DataError, "no readable image", tmp_path / "text")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 50)
-    failing(workspace, DataError, "not one of 1 files", tmp_path / "bad")
+    failing(workspace, DataError, "not one of 1 files", tmp_path / "bad", subject_from="file")
 
 
 def test_errors_of_labels(tmp_path: Path, workspace: Workspace, pictures: Pictures) -> None:
@@ -351,18 +352,23 @@ def test_errors_of_labels(tmp_path: Path, workspace: Workspace, pictures: Pictur
     failing(workspace, DataError, "cannot be read as UTF-8", folder, own)
     with_table(rows[:0], "has no row")
     with_table(rows, "no label column 'diagnosis'; there are: file, label, patient_id", label_columns="diagnosis")
-    with_table(rows.rename(columns={"file": "x"}), "no column that names files; there are: x, label")
+    with_table(
+        rows.assign(file="x"), r"no row fits .*\(columns looked at: 'file', 'patient_id'\): column 'file' says 'x'"
+    )
     with_table(rows, "no column 'who'", subject_from="who")
     with_table(rows.assign(label="a"), "only the class 'a'")
     with_table(rows.assign(label=""), "no label at all")
     with_table(rows.assign(label=["rare", *"ab" * 5, "a"]), "class 'rare' has fewer than 2 subjects")
-    with_table(rows.assign(file="other_" + rows["file"]), "the CSV says 'other_im0.png', a file is 'im0.png'")
-    with_table(pd.concat([rows, rows.assign(label="c")]), "two rows with different content name one file")
+    with_table(rows.assign(file="other_" + rows["file"]), "column 'file' says 'other_im0.png', 'other_im1.png'")
+    with_table(
+        pd.concat([rows, rows.assign(label="c")]),
+        r"rows with different values in 'label' .* 12 times: 'im0.png' \('a' and 'c'\), 'im1.png'",
+    )
     png(folder / "copy" / "im3.png", picture(77, 32, 8).astype(np.uint8))
     png(folder / "copy2" / "im3.png", picture(78, 32, 8).astype(np.uint8))
-    with_table(rows.assign(file="there/" + rows["file"]), "the CSV says 'there/im0.png', a file is 'copy/im3.png'")
+    with_table(rows.assign(file="there/" + rows["file"]), "column 'file' says 'there/im0.png'")
     copies = pd.concat([rows, pd.DataFrame([{"file": "im3.png", "label": "a"}])])
-    with_table(copies.assign(file=copies["file"].str[:-4]), "names fit more than one file: im3")
+    with_table(copies.assign(file=copies["file"].str[:-4]), "names fit more than one file: 'im3'")
     failing(workspace, UsageError, "labels without scans", [], labels)
 
 
@@ -376,7 +382,8 @@ def test_a_name_with_a_folder_fits_no_other_folder(tmp_path: Path, workspace: Wo
     failing(workspace, DataError, "no row fits an image", tmp_path / "scans", table(labels, rows))
     for name in ("data/siteB/{}.png", "siteB/{}.png", "siteB/{}", "../scans/data/siteB/{}.png", "{}"):
         named = [{**row, "file": name.format(i)} for i, row in enumerate(rows)]
-        assert go(workspace, tmp_path / "scans", table(labels, named)).outcomes["ingested"] == 8, name
+        result = go(workspace, tmp_path / "scans", table(labels, named), subject_from="file")
+        assert result.outcomes["ingested"] == 8, name
     named = [{**row, "file": f"iteB/{i}.png"} for i, row in enumerate(rows)]
     failing(workspace, DataError, "no row fits an image", tmp_path / "scans", table(labels, named))
 
@@ -387,7 +394,7 @@ def test_the_more_exact_row_wins(tmp_path: Path, workspace: Workspace) -> None:
         png(tmp_path / "scans" / "siteA" / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
         rows += [{"file": f"{i}", "label": "c"}, {"file": f"siteA/{i}.png", "label": "ab"[i % 2]}]
     for order in (rows, rows[::-1]):
-        result = go(workspace, tmp_path / "scans", table(tmp_path / "labels.csv", order))
+        result = go(workspace, tmp_path / "scans", table(tmp_path / "labels.csv", order), subject_from="file")
         assert set(result.images_per_class) == {"a", "b"}
         assert (
             "8 rows of the labels name no file that was found, or one that another row names better" in result.caveats
