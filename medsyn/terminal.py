@@ -82,6 +82,8 @@ def show_next(stage: str, result: Any, workspace: Path | None) -> None:
     following = {"ingest": "train-gan", "train-gan": "augment", "augment": "evaluate"}.get(stage)
     if following:
         named = f" --workspace {shown_path(workspace)}" if workspace else ""
+        if stage == "ingest":
+            out.print(f"[dim]Look at it: medsyn inspect{named}[/]")
         out.print(f"[dim]Next: medsyn {following} --modality {result.modality}{named}[/]")
 
 

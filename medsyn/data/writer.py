@@ -120,6 +120,7 @@ class DatasetWriter:
         caveats: list[str] | None = None,
         earlier: Mapping[str, str] | None = None,
         earlier_ties: Iterable[tuple[str, str]] = (),
+        join_alike: bool = True,
         extra: Mapping[str, Any] | None = None,
     ) -> Written:
         """Settle duplicates, draw the splits, write shards and tables.
@@ -132,6 +133,7 @@ class DatasetWriter:
             caveats: What the reader of every later report must know.
             earlier: subject -> split of an earlier dataset of this name; these subjects never move.
             earlier_ties: `medsyn.data.settling.ties` of the images of earlier datasets of this name.
+            join_alike: Whether subjects with near-duplicate images count as one.
             extra: More fields for dataset.json (``source``, ``options``).
 
         Returns:
@@ -142,7 +144,7 @@ class DatasetWriter:
             file.close()
         self._records.close()
         images = self._column_table(settling.COLUMNS)
-        alike = self._near_ties(images) if self._count else NearTies([], np.zeros((0, 2), np.int64), [])
+        alike = self._near_ties(images) if self._count and join_alike else NearTies([], np.zeros((0, 2), np.int64), [])
         settled = settling.settle(images, earlier or {}, [*earlier_ties, *alike.edges], key)
         shards = self._write_shards(settled.kept, "pixels", "images", self.dtype, self.shape)
         masks = (

@@ -295,6 +295,8 @@ class _Job:
                     caveats=self.caveats,
                     earlier=earlier,
                     earlier_ties=earlier_ties,
+                    # Simulated patients are as many as they say, though their ribs are alike.
+                    join_alike=not self.sample,
                     extra=extra,
                 )
                 self.journal.settle(written.dropped)
