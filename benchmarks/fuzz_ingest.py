@@ -117,7 +117,8 @@ def _ingest(path: str, number: int) -> Iterator[str]:
     modality = ("xray", "mri", "ct", "ultrasound")[number // len(SHARES) % 4]
     preset = load_preset(modality)
     recipe = Recipe(KEY, preset, 32, hounsfield=modality == "ct", colour=modality == "ultrasound")
-    yield from (result.reason or result.outcome for result in reading.read_task([[p] for p in good], recipe))
+    groups = [reading.Group([p], "") for p in good]
+    yield from (row.reason or row.outcome for result in reading.read_task(groups, recipe) for row in result.rows)
 
 
 def _peak() -> int:
