@@ -59,7 +59,7 @@ def test_a_zip_is_read_as_its_folder_is(tmp_path: Path, workspace: Workspace) ->
     (folder / "notes.txt").write_text("by hand")
     shutil.make_archive(str(tmp_path / "packed" / "set"), "zip", folder / "set")
     shutil.copy(folder / "notes.txt", tmp_path / "packed")
-    options = {"modality": "xray", "size": 32}
+    options = {"modality": "xray", "size": 32, "subject_from": "file"}
     plain = stage.run(IngestOptions(paths=[str(folder)], **options), workspace)
     packed = stage.run(IngestOptions(paths=[str(tmp_path / "packed")], **options), workspace)
     assert packed.outcomes == plain.outcomes
@@ -162,6 +162,11 @@ def test_archives_that_are_not_entered(tmp_path: Path, monkeypatch: pytest.Monke
         "good.zip/x.png": "",
         "report.docx": "not_an_image",
     }
+    with zipfile.ZipFile(tmp_path / "nameless.zip", "w") as file:
+        file.writestr("x", b"a film")
+    raw = (tmp_path / "nameless.zip").read_bytes()
+    (tmp_path / "nameless.zip").write_bytes(raw.replace(b"x", b"\0"))
+    assert looked_at(tmp_path / "nameless.zip") == {"": "unsafe_name"}
     # A fresh copy, since an archive is kept open.
     shutil.copy(tmp_path / "good.zip", tmp_path / "many.zip")
     monkeypatch.setattr(archive, "MAX_MEMBERS", 0)
