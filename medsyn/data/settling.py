@@ -50,7 +50,8 @@ def settle(
     """Drop duplicates, contradictions and bridges, join subjects to units, draw the splits.
 
     Args:
-        images: `COLUMNS`, one row an image, index 0..n-1.
+        images: `COLUMNS`, one row an image, index 0..n-1; and ``featureless``, bool: pictures that hold too little to
+            tell two patients apart, such as an empty slice. Being identical, these tie nobody.
         earlier: subject -> split of earlier datasets of this name; these subjects never move.
         more_ties: Further pairs of names that belong together: `ties` of earlier images, near-duplicates.
         key: Project key, for the draw.
@@ -58,8 +59,8 @@ def settle(
     unit_of = _units(images, more_ties)
     images = images.assign(unit=images["subject"].map(unit_of), own=_own_split(images, earlier))
     kept, dropped = _settle_duplicates(images)
-    bound = _bound_units(images.loc[kept], unit_of, earlier)
-    kept, bridging = _settle_bridges(images, kept, bound)
+    bound, torn = _bound_units(images.loc[kept], unit_of, earlier)
+    kept, bridging = _settle_bridges(images, kept, bound, torn)
     was_there = {unit_of[subject] for subject in earlier if subject in unit_of}
     assignment = _draw(images.loc[kept], bound, was_there, key)
     return Settled(kept, images["unit"].to_numpy(object), assignment, dropped + bridging)
@@ -77,10 +78,10 @@ def _units(images: pd.DataFrame, more_ties: Iterable[tuple[str, str]]) -> dict[s
     """Subjects, and all they are tied to, by unit: what is tied together is most likely one person."""
     subject = images["subject"]
     also = images["also_subject"].fillna(subject)
-    study = images["study"].notna()
+    study, told = images["study"].notna(), ~images["featureless"]
     edges = [
         (subject, also),
-        (subject, "pixels " + images["pixel_digest"]),
+        (subject[told], "pixels " + images.loc[told, "pixel_digest"]),
         (subject[study], "study " + images.loc[study, "study"].astype(str)),
     ]
     more = list(more_ties)
@@ -123,26 +124,32 @@ def _settle_duplicates(images: pd.DataFrame) -> tuple[np.ndarray, list[Dropped]]
     return np.setdiff1d(images.index.to_numpy(np.int64), np.asarray(out, np.int64)), dropped
 
 
-def _bound_units(kept: pd.DataFrame, unit_of: Mapping[str, str], earlier: Mapping[str, str]) -> dict[str, str]:
-    """unit -> the split it is already bound to, the one of highest precedence where there are several."""
+def _bound_units(
+    kept: pd.DataFrame, unit_of: Mapping[str, str], earlier: Mapping[str, str]
+) -> tuple[dict[str, str], set[str]]:
+    """unit -> the split it is already bound to, and the units that are bound to several: there the highest wins."""
     claims = {(unit_of[subject], split) for subject, split in earlier.items() if subject in unit_of}
     claiming = kept.loc[kept["own"].notna(), ["unit", "own"]].drop_duplicates()
     claims.update(claiming.itertuples(index=False, name=None))
     bound: dict[str, str] = {}
+    torn = set()
     for unit, split in claims:
+        if bound.get(unit, split) != split:
+            torn.add(unit)
         if _precedence(split) > _precedence(bound.get(unit)):
             bound[unit] = split
-    return bound
+    return bound, torn
 
 
 def _settle_bridges(
-    images: pd.DataFrame, kept: np.ndarray, bound: Mapping[str, str]
+    images: pd.DataFrame, kept: np.ndarray, bound: Mapping[str, str], torn: set[str]
 ) -> tuple[np.ndarray, list[Dropped]]:
-    """Quarantine images whose unit is already bound to another split of higher precedence."""
-    claiming = images.loc[kept, ["unit", "own"]].dropna()
-    bridging = claiming[claiming["own"] != claiming["unit"].map(bound)]
+    """Quarantine images whose unit is bound to another split of higher precedence, and newcomers between two splits."""
+    claiming = images.loc[kept, ["unit", "own"]]
+    claiming = claiming[claiming["unit"].isin(torn)]
+    bridging = claiming[claiming["own"].isna() | (claiming["own"] != claiming["unit"].map(bound))]
     dropped = [
-        _dropped(images, i, "bridges_splits", f"of {own}, but tied to {bound[unit]}")
+        _dropped(images, i, "bridges_splits", f"of {own or 'a new subject'}, but tied to {bound[unit]}")
         for i, unit, own in bridging.itertuples(name=None)
     ]
     return np.setdiff1d(kept, bridging.index.to_numpy(np.int64)), dropped

@@ -144,7 +144,10 @@ class DatasetWriter:
             file.close()
         self._records.close()
         images = self._column_table(settling.COLUMNS)
-        alike = self._near_ties(images) if self._count and join_alike else NearTies([], np.zeros((0, 2), np.int64), [])
+        thumbnails = self._thumbnails_of_all()
+        images["featureless"] = near.featureless(thumbnails)
+        nobody = NearTies([], np.zeros((0, 2), np.int64), [])
+        alike = near.near_ties(thumbnails, images["subject"].to_numpy(str)) if len(images) and join_alike else nobody
         settled = settling.settle(images, earlier or {}, [*earlier_ties, *alike.edges], key)
         shards = self._write_shards(settled.kept, "pixels", "images", self.dtype, self.shape)
         masks = (
@@ -155,8 +158,8 @@ class DatasetWriter:
         digest = self._write_tables(settled, shards)
         meta = self._describe(settled, shards, classes, [*(caveats or ()), *alike.caveats], digest)
         meta["masks"] = masks
-        for file in self._staging.values():
-            file.unlink()
+        for staged in self._staging.values():
+            staged.unlink()
         return Written({"name": name, "modality": modality, **meta, **(extra or {})}, settled.kept, settled.dropped)
 
     # ---- staging
@@ -179,9 +182,10 @@ class DatasetWriter:
                 frame[column] = values.where(values.notna(), None)
         return frame
 
-    def _near_ties(self, images: pd.DataFrame) -> NearTies:
-        thumbnails = np.memmap(self._staging["thumbnails"], np.uint8, "r").reshape(self._count, SIDE, SIDE)
-        return near.near_ties(thumbnails, images["subject"].to_numpy(str))
+    def _thumbnails_of_all(self) -> np.ndarray:
+        if not self._count:
+            return np.zeros((0, SIDE, SIDE), np.uint8)
+        return np.memmap(self._staging["thumbnails"], np.uint8, "r").reshape(self._count, SIDE, SIDE)
 
     # ---- writing
 
@@ -254,9 +258,11 @@ class DatasetWriter:
         images["split"] = images["unit"].map({unit: split for unit, (split, _, _) in settled.assignment.items()})
         labelled = images[images["label"].notna()]
         classes = list(classes or sorted(labelled["label"].unique()))
-        in_split = {c: Counter(of["split"]) for c, of in labelled.groupby("label")}
-        units_in = {c: Counter(of.drop_duplicates("unit")["split"]) for c, of in labelled.groupby("label")}
-        units = {c: {s: units_in.get(c, {}).get(s, 0) for s in SPLITS} for c in classes}
+        in_split: dict[str, Counter[str]] = {c: Counter(of["split"]) for c, of in labelled.groupby("label")}
+        units_in: dict[str, Counter[str]] = {
+            c: Counter(of.drop_duplicates("unit")["split"]) for c, of in labelled.groupby("label")
+        }
+        units = {c: {s: units_in[c][s] if c in units_in else 0 for s in SPLITS} for c in classes}
         return {
             "schema": SCHEMA_VERSION,
             "classes": classes,
@@ -272,7 +278,7 @@ class DatasetWriter:
                 "images": len(images),
                 "subjects": int(images["subject"].nunique()),
                 "unlabelled": len(images) - len(labelled),
-                "images_per_class": {c: {s: in_split.get(c, {}).get(s, 0) for s in SPLITS} for c in classes},
+                "images_per_class": {c: {s: in_split[c][s] if c in in_split else 0 for s in SPLITS} for c in classes},
                 "units_per_class": units,
                 "source_height": _quartiles(images["source_height"]),
                 "source_width": _quartiles(images["source_width"]),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +15,20 @@ import numpy as np
 from medsyn import __version__
 from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import Dropped
-from medsyn.ingest.deidentify import Covariates
-from medsyn.ingest.labels import LabelRow, Target
+from medsyn.ingest.journal_file import BATCH, JournalFile
+from medsyn.ingest.journal_rows import (
+    FLAGS,
+    JSON,
+    RECORD,
+    Stored,
+    digest,
+    label_row,
+    path_bytes,
+    path_name,
+    probe_of,
+    refusal,
+)
+from medsyn.ingest.labels import LabelRow
 from medsyn.ingest.ledger import Row
 from medsyn.ingest.reading import FileResult, Group
 from medsyn.ingest.scan import Input
@@ -27,85 +36,30 @@ from medsyn.ingest.source import LookFor, Probe, Recipe, Refused
 from medsyn.ingest.subjects import Claim
 
 T = TypeVar("T")
-BATCH = 1000
 LOOKED, CHOSEN, READ, SETTLED = range(4)
 """When an input got its outcome. What it gets while it is looked at and read stays; the rest is each run's own."""
 
-_RECORD = [f.name for f in fields(ImageRecord) if f.name != "source"]
-_JSON = ("orientation", "targets")
-_FLAGS = ("inverted", "synthetic", "has_mask")
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS runs (run INTEGER PRIMARY KEY, recipe TEXT, dataset TEXT);
-CREATE TABLE IF NOT EXISTS inputs (
-  number INTEGER PRIMARY KEY,
-  path BLOB NOT NULL, member BLOB NOT NULL, root BLOB NOT NULL, relative BLOB NOT NULL,
-  size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, refused TEXT,
-  run INTEGER NOT NULL,                   -- the last one that found it
-  committed INTEGER NOT NULL DEFAULT 0,   -- whether it is part of the newest dataset of this name
-  looked_as TEXT NOT NULL,                -- digest of what the first look depends on
-  probe TEXT, kind TEXT NOT NULL DEFAULT 'other', modality TEXT, series TEXT,
-  wanted INTEGER NOT NULL DEFAULT 0, part INTEGER, slice_index INTEGER, mask INTEGER, row TEXT, claim TEXT,
-  read_as TEXT,                           -- digest of the group of files that it was read with
-  source_digest TEXT, subject_from TEXT, warnings TEXT,
-  UNIQUE (path, member));
-CREATE INDEX IF NOT EXISTS inputs_by_series ON inputs (series);
-CREATE TABLE IF NOT EXISTS outcomes (
-  number INTEGER NOT NULL, stage INTEGER NOT NULL, frame INTEGER, outcome TEXT NOT NULL, reason TEXT, detail TEXT);
-CREATE INDEX IF NOT EXISTS outcomes_by_number ON outcomes (number, stage);
-CREATE TABLE IF NOT EXISTS images (
-  id INTEGER PRIMARY KEY, number INTEGER NOT NULL,
-  dataset TEXT, image INTEGER,            -- where its pixels are, once they are not here any more
-  pixels BLOB, mask BLOB, thumbnail BLOB, {", ".join(_RECORD)});
-CREATE INDEX IF NOT EXISTS images_by_number ON images (number);
-"""
 
-
-@dataclass
-class Stored:
-    """One image as it was read, and what else is known of its input."""
-
-    id: int
-    record: ImageRecord
-    pixels: np.ndarray | None  # None: they are image `image` of dataset `dataset`
-    mask: np.ndarray | None
-    thumbnail: np.ndarray
-    dataset: str | None
-    image: int | None
-    kind: str
-    subject_from: str
-    warnings: list[str]
-    row: LabelRow | None
-    claim: Claim | None
-
-
-class Journal:
+class Journal(JournalFile):
     """An SQLite file in the workspace's private folder; each step is one transaction, so a kill costs one step.
 
     Args:
         file: Made where it is not there yet, mode 0600.
+        name: What datasets call it.
         adding: Whether the images of earlier runs stay in the dataset where this run does not find their files.
     """
 
-    def __init__(self, file: Path, *, adding: bool) -> None:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.touch(mode=0o600)
-        self._db = sqlite3.connect(file, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_SCHEMA)
-        self._recipe = ""
+    def __init__(self, file: Path, name: str, *, adding: bool) -> None:
+        super().__init__(file)
+        self.name, self._recipe = name, ""
         (self.run,) = self._db.execute("INSERT INTO runs DEFAULT VALUES RETURNING run").fetchone()
         self._mine = f"(run = {self.run}" + (" OR committed)" if adding else ")")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
 
     # ---- looking
 
     def find(self, inputs: Iterable[Input], look: LookFor) -> None:
         """Enter the files of this run; one that changed since will be looked at and read anew."""
-        looked_as = _digest(look.tag, look.allow_burned_in, look.max_pixels)
+        looked_as = digest(look.tag, look.allow_burned_in, look.max_pixels)
         for batch in _batches(inputs):
             with self._transaction():
                 self._db.executemany(
@@ -117,8 +71,8 @@ class Journal:
                     "size = excluded.size, mtime_ns = excluded.mtime_ns, refused = excluded.refused",
                     [
                         (
-                            *(_bytes(name) for name in (i.path, i.member or "", i.root, i.relative)),
-                            *(i.size, i.mtime_ns, _refusal(i.refused), looked_as, self.run),
+                            *(path_bytes(name) for name in (i.path, i.member or "", i.root, i.relative)),
+                            *(i.size, i.mtime_ns, refusal(i.refused), looked_as, self.run),
                         )
                         for i in batch
                     ],
@@ -140,7 +94,16 @@ class Journal:
         query = f"SELECT {columns} FROM inputs WHERE run = {self.run} AND {where} ORDER BY number"
         for number, path, root, relative, refused, member, size, mtime in self._rows(query):
             refusal = Refused(*json.loads(refused)) if refused else None
-            yield Input(number, _name(path), _name(root), _name(relative), refusal, _name(member) or None, size, mtime)
+            yield Input(
+                number,
+                path_name(path),
+                path_name(root),
+                path_name(relative),
+                refusal,
+                path_name(member) or None,
+                size,
+                mtime,
+            )
 
     def unknown(self) -> Iterator[Input]:
         """Files of this run that have not been looked at."""
@@ -168,7 +131,7 @@ class Journal:
             f"(SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND stage < {READ}) AND {where} ORDER BY {order}"
         )
         for number, path, member, probe, *place in self._rows(query):
-            yield _probe(number, path, member, probe, *place)
+            yield probe_of(number, path, member, probe, *place)
 
     def count(self, where: str = "1") -> int:
         """Files of this run."""
@@ -231,7 +194,7 @@ class Journal:
             How many files.
         """
         values = [v for k, v in asdict(recipe).items() if k != "key"]
-        self._recipe = _digest(__version__, *values)
+        self._recipe = digest(__version__, *values)
         self._shape, self._dtype = recipe.shape, np.dtype(recipe.dtype)
         with self._transaction():
             self._db.execute("UPDATE runs SET recipe = ? WHERE run = ?", (self._recipe, self.run))
@@ -259,21 +222,21 @@ class Journal:
         for _, members in groupby(self._rows(query), key=lambda row: row[0]):
             files, read_as, parts = [], set(), [self._recipe]
             for _, number, path, member, probe, part, slice_index, size, mtime, mask, was in members:
-                found = _probe(number, path, member, probe, part, slice_index)
+                found = probe_of(number, path, member, probe, part, slice_index)
                 if mask is not None:
                     found.mask, stamp = self._mask(mask)
                     parts.append(stamp)
                 parts.append(f"{number} {size} {mtime} {part} {slice_index}")
                 read_as.add(was)
                 files.append(found)
-            digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-            if read_as != {digest}:
-                yield Group(files, digest)
+            read_now = digest(*parts)
+            if read_as != {read_now}:
+                yield Group(files, read_now)
 
     def read(self, results: Sequence[FileResult]) -> None:
         """Keep the images and outcomes of some files."""
-        columns = ", ".join(_RECORD)
-        marks = ", ".join("?" * (len(_RECORD) + 4))
+        record_columns = ", ".join(RECORD)
+        marks = ", ".join("?" * (len(RECORD) + 4))
         with self._transaction():
             self._forget("images", [r.number for r in results])
             self._forget("outcomes", [r.number for r in results], f"stage = {READ}")
@@ -294,14 +257,14 @@ class Journal:
                     [(result.number, READ, r.frame, r.outcome, r.reason, r.detail) for r in result.rows],
                 )
                 self._db.executemany(
-                    f"INSERT INTO images (number, pixels, mask, thumbnail, {columns}) VALUES ({marks})",
+                    f"INSERT INTO images (number, pixels, mask, thumbnail, {record_columns}) VALUES ({marks})",
                     [
                         (
                             result.number,
                             image.pixels.tobytes(),
                             None if image.mask is None else image.mask.tobytes(),
                             image.thumbnail.tobytes(),
-                            *_columns(image.record),
+                            *columns(image.record),
                         )
                         for image in result.images
                     ],
@@ -309,7 +272,7 @@ class Journal:
 
     def images(self) -> Iterator[Stored]:
         """All images of the dataset, by number and frame."""
-        names = ", ".join(f"images.{c}" for c in _RECORD)
+        names = ", ".join(f"images.{c}" for c in RECORD)
         query = (
             "SELECT id, images.number, dataset, image, pixels, images.mask, thumbnail, kind, subject_from, warnings, "
             f"row, claim, {names} FROM images JOIN inputs USING (number) WHERE {self._mine} AND wanted "
@@ -319,14 +282,14 @@ class Journal:
             ident, number, dataset, image, pixels, mask, thumbnail, kind, subject_from, warnings, label, claim = row[
                 :12
             ]
-            values: dict[str, Any] = dict(zip(_RECORD, row[12:], strict=True))
-            digest = values.pop("pixel_digest")
-            for name in _JSON:
+            values: dict[str, Any] = dict(zip(RECORD, row[12:], strict=True))
+            pixel_digest = values.pop("pixel_digest")
+            for name in JSON:
                 values[name] = json.loads(values[name]) if values[name] else None
-            for name in _FLAGS:
+            for name in FLAGS:
                 values[name] = bool(values[name])
             record = ImageRecord(source=number, **values)
-            record.pixel_digest = digest
+            record.pixel_digest = pixel_digest
             side = self._shape[1:]
             yield Stored(
                 ident,
@@ -339,7 +302,7 @@ class Journal:
                 kind,
                 subject_from,
                 json.loads(warnings),
-                _label_row(label) if label else None,
+                label_row(label) if label else None,
                 Claim(**json.loads(claim)) if claim else None,
             )
 
@@ -407,7 +370,7 @@ class Journal:
         """Ledger number -> path, for the owner."""
         query = f"SELECT number, path, member FROM inputs WHERE {self._mine} ORDER BY number"
         for number, path, member in self._rows(query):
-            yield number, "/".join(filter(None, (_name(path), _name(member))))
+            yield number, "/".join(filter(None, (path_name(path), path_name(member))))
 
     def paths_of(self, numbers: Sequence[int]) -> dict[int, str]:
         """Paths of some files."""
@@ -430,74 +393,11 @@ class Journal:
             )
         self._db.execute("PRAGMA incremental_vacuum")
 
-    # ---- SQLite
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    def _rows(self, query: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
-        cursor = self._db.execute(query, values)
-        while rows := cursor.fetchmany(BATCH):
-            yield from rows
-
-    def _forget(self, table: str, numbers: Sequence[int], where: str = "1") -> None:
-        self._db.executemany(f"DELETE FROM {table} WHERE number = ? AND {where}", [(n,) for n in numbers])
-
-    def _tell(self, stage: int, number: int, refused: Refused) -> None:
-        self._db.execute(
-            "INSERT INTO outcomes VALUES (?, ?, NULL, ?, ?, ?)",
-            (number, stage, refused.outcome, refused.reason, refused.detail),
-        )
-
     def _mask(self, number: int) -> tuple[Probe, str]:
         path, member, probe, size, mtime = self._db.execute(
             "SELECT path, member, probe, size, mtime_ns FROM inputs WHERE number = ?", (number,)
         ).fetchone()
-        return _probe(number, path, member, probe, None, None), f"mask {size} {mtime}"
-
-
-def _probe(number: int, path: bytes, member: bytes, facts: str, part: int | None, slice_index: int | None) -> Probe:
-    found = Probe(number, _name(path), _name(member) or None, **json.loads(facts))
-    found.orientation, found.slice_index = tuple(found.orientation), slice_index
-    found.part = part or 0
-    return found
-
-
-def _label_row(text: str) -> LabelRow:
-    values = json.loads(text)
-    targets = {name: Target(*target) for name, target in values["targets"].items()}
-    return LabelRow(**{**values, "covariates": Covariates(**values["covariates"]), "targets": targets})
-
-
-def _columns(record: ImageRecord) -> list[Any]:
-    values = {name: getattr(record, name) for name in _RECORD}
-    for name in _JSON:
-        values[name] = None if values[name] is None else json.dumps(values[name])
-    return list(values.values())
-
-
-def _bytes(name: str) -> bytes:
-    """A path as bytes: names that are not UTF-8 exist."""
-    return name.encode("utf-8", "surrogateescape")
-
-
-def _name(path: bytes) -> str:
-    return path.decode("utf-8", "surrogateescape")
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _refusal(refused: Refused | None) -> str | None:
-    return refused and json.dumps([refused.reason, refused.detail, refused.outcome])
+        return probe_of(number, path, member, probe, None, None), f"mask {size} {mtime}"
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -162,10 +162,10 @@ def _named_file(path: str, named: Set[str], max_pixels: int) -> Iterator[Input]:
         yield from _file(path, folder, max_pixels, named=True)
         return
     yield from _file(path, folder, max_pixels)
-    for relative, reason in references:
+    for relative, why_not in references:
         referred = os.path.join(folder, relative)
-        if reason:
-            yield Input(0, referred, folder, relative, reason)
+        if why_not:
+            yield Input(0, referred, folder, relative, why_not)
         elif referred not in named:
             yield from _file(referred, folder, max_pixels)
 

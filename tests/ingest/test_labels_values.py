@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from medsyn.config import IngestOptions
@@ -111,3 +112,19 @@ def test_doubtful_images_are_left_out_and_counted(tmp_path: Path, workspace: Wor
     assert ledger.count("uncertain_label") == 2
     assert ledger.count("no_label") == 1
     assert read_json(result.path / "dataset.json")["classes"] == ["no", "yes"]
+
+
+def test_further_targets_are_written(tmp_path: Path, workspace: Workspace) -> None:
+    labels = films(tmp_path, {"label": list("abab" * 3), "edema": ["1", "0", "-1", ""] * 3})
+    options = {"paths": [str(tmp_path / "scans")], "labels": str(labels), "subject_from": "file", "workers": 1}
+    more = {"modality": "xray", "size": 32, "label_columns": ["label", "edema"]}
+    result = stage.run(IngestOptions.model_validate({**options, **more}), workspace)
+    rows = pd.read_parquet(result.path / "targets.parquet")
+    assert rows.groupby(["task", "state"]).size().to_dict() == {
+        ("class", "known"): 12,
+        ("edema", "known"): 6,
+        ("edema", "missing"): 3,
+        ("edema", "uncertain"): 3,
+    }
+    assert set(rows.loc[rows["task"] == "edema", "value"].dropna()) == {"0", "1"}
+    assert any("training and evaluation use the class only" in caveat for caveat in result.caveats)
