@@ -15,7 +15,7 @@ from typing import BinaryIO
 from medsyn.ingest.source import Refused, most_bytes
 
 MAX_MEMBERS = 2**19
-MAX_DIRECTORY = 2**27
+MAX_DIRECTORY = 2**26
 """Bytes of an archive's own list of members: with it, a worker stays below 1 GiB."""
 MAX_RATIO = 500
 """Packing that no scan reaches: deflate's best is 1,032, and that only for nothing but zeros."""
@@ -36,7 +36,7 @@ class Member:
     refused: Refused | None = None
 
 
-class _Capped(io.BufferedReader):
+class Capped(io.BufferedReader):
     """A file of which nobody reads more at once than a list of members may hold."""
 
     def read(self, size: int | None = -1) -> bytes:
@@ -47,7 +47,7 @@ class _Capped(io.BufferedReader):
 
 class _Archive(zipfile.ZipFile):
     def __init__(self, path: str) -> None:
-        self._file = _Capped(io.FileIO(path))
+        self._file = Capped(io.FileIO(path))
         super().__init__(self._file)
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ def another(head: bytes) -> bool:
     return head.startswith(_OTHERS) or head[257:262] == b"ustar"
 
 
-def members(path: str, max_pixels: int) -> Iterator[Member] | None:
+def members(path: str, max_pixels: int) -> list[Member] | None:
     """The members of an archive of scans in the order of their names, or None where the file is an npz.
 
     Folders in an archive are no members. A name that occurs again means the last entry of that name.
@@ -74,13 +74,17 @@ def members(path: str, max_pixels: int) -> Iterator[Member] | None:
         Refused: Not an archive of scans, or one that cannot be read.
     """
     try:
-        archive = _opened(*_identity(path))
+        return _members(path, max_pixels)
     except Refused:
         raise
     except Exception as error:  # hostile input may raise anything; its text may quote a name
         raise Refused("corrupt_archive", f"a zip that cannot be opened ({type(error).__name__})", "failed") from None
+
+
+def _members(path: str, max_pixels: int) -> list[Member] | None:
+    archive = _opened(*_identity(path))
     entries = archive.infolist()
-    files = [entry for entry in entries if not (entry.is_dir() and entry.file_size == 0)]
+    files = [entry for entry in entries if not entry.filename.endswith("/") or entry.file_size]
     if files and all(entry.filename.endswith(".npy") for entry in files):
         return None
     if not files:
@@ -91,7 +95,7 @@ def members(path: str, max_pixels: int) -> Iterator[Member] | None:
         raise Refused("too_many_members", f"an archive of more than {MAX_MEMBERS} files: split it", "failed")
     if sum(entry.compress_size for entry in files) > os.path.getsize(path):
         raise Refused("zip_bomb", "an archive whose members share their bytes", "quarantined")
-    return _checked(archive, files, most_bytes(max_pixels))
+    return list(_checked(archive, files, most_bytes(max_pixels)))
 
 
 def _checked(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo], limit: int) -> Iterator[Member]:

@@ -47,8 +47,8 @@ def check_pixels(header: Dataset, max_pixels: int) -> None:
     """
     rows, columns = integer(header, "Rows"), integer(header, "Columns")
     frames, samples = max(1, integer(header, "NumberOfFrames", 1)), max(1, integer(header, "SamplesPerPixel", 1))
-    values = rows * columns * samples
-    if values * frames > max_pixels or rows * columns > most_of_plane(max_pixels) or frames > MAX_FRAMES:
+    too_large = rows * columns > most_of_plane(max_pixels, samples > 1)
+    if too_large or rows * columns * samples * frames > max_pixels or frames > MAX_FRAMES:
         raise _too_large(max_pixels)
     if "PixelData" not in header or not header.file_meta.TransferSyntaxUID.is_encapsulated:
         return

@@ -110,6 +110,8 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     data = content(found)
     header = dcmread(io.BytesIO(data), force=True)
     if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        if b"\xe0\x7f\x10\x00" in data:  # Pixel Data begins, but pydicom came to the end of the file in it
+            raise Refused("truncated", "the file ends within its pixels", "failed")
         raise Refused("no_pixel_data", "an image header without pixels")
     if not integer(header, "Rows") or not integer(header, "Columns"):
         raise Refused("zero_size", "an image of zero rows or columns", "failed")

@@ -36,8 +36,9 @@ def _resolved(folder: Path, file_ids: list[list[str]]) -> Iterator[tuple[str, Re
     seen: set[str] = set()
     refused: Refused | None
     for parts in file_ids:
+        refused: Refused | None = _OUTSIDE
         if any(part in ("", ".", "..") or any(c in part for c in "/\\\0") for part in parts):
-            relative, refused = "/".join(parts), _OUTSIDE
+            relative = "/".join(parts)
         else:
             relative = _locate(str(folder), parts, listings)
             file = folder / relative

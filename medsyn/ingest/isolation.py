@@ -88,7 +88,7 @@ class _Worker:
     def __init__(self) -> None:
         # A server that forks clean processes: starting one takes milliseconds instead of the imports' seconds.
         method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-        self._context = get_context(method)
+        self._context: Any = get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(["medsyn.ingest.reading", "medsyn.ingest.scan"])
         self.item: _Item | None = None
@@ -138,6 +138,9 @@ def _work(pipe: Connection, signs: Any) -> None:
     global _signs
     compute.begin_worker(os.getppid())
     _signs = signs
+    # Decoders in C and Rust write what they like, file names and headers included.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
     while True:
         try:
             function, content = pipe.recv()

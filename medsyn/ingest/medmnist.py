@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from medsyn.data.grey import luminance
+from medsyn.ingest.archive import Capped
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.published import Published, known
@@ -37,7 +38,10 @@ def probe(found: Probe, look: LookFor) -> None:
         Refused: Another archive than MedMNIST's layout, or headers that claim too much.
     """
     arrays: dict[str, _Array] = {}
-    with stream(found) as file, zipfile.ZipFile(file) as archive:
+    with stream(found) as file, zipfile.ZipFile(Capped(file)) as archive:
+        # What NumPy writes. The others make gigabytes of one portion.
+        if any(e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for e in archive.infolist()):
+            raise Refused("npz_compression", "arrays packed in another way than NumPy's", "failed")
         for split in _SPLITS:
             if f"{split}_images.npy" in archive.namelist():
                 with archive.open(f"{split}_images.npy") as member:
@@ -56,7 +60,9 @@ def probe(found: Probe, look: LookFor) -> None:
         raise Refused("npz_dtype", "images must be numbers, the rows of an image one after another", "failed")
     claimed = sum(math.prod(a.shape) for a in arrays.values())
     # Images are read one by one, so that many are no danger, unless next to nothing claims to hold them.
-    if shape[1] * shape[2] > most_of_plane(look.max_pixels) or claimed > max(look.max_pixels, _RATIO * packed):
+    if shape[1] * shape[2] > most_of_plane(look.max_pixels, len(shape) == 4) or claimed > max(
+        look.max_pixels, _RATIO * packed
+    ):
         raise Refused("too_large", "the header claims more values than --max-pixels allows", "failed")
     found.side = int(shape[1]) if shape[1] == shape[2] else None
     # Training images alone are a set that somebody has still to split.
@@ -77,7 +83,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     published = known(found.member or found.path)
     labels = {}
-    with stream(found) as file, zipfile.ZipFile(file) as archive:
+    with stream(found) as file, zipfile.ZipFile(Capped(file)) as archive:
         with archive.open("train_images.npy") as member:
             colour = len(_array_header(member).shape) == 4
         for split in _SPLITS:
@@ -150,7 +156,7 @@ def _exactly(member: IO[bytes], size: int) -> bytes:
 def _planes(found: Probe, labels: dict[str, np.ndarray], digest: str, recipe: Recipe) -> Iterator[Plane]:
     number = 0
     published = known(found.member or found.path)
-    with stream(found) as file, zipfile.ZipFile(file) as archive:
+    with stream(found) as file, zipfile.ZipFile(Capped(file)) as archive:
         for split in (s for s in _SPLITS if f"{s}_images.npy" in archive.namelist()):
             with archive.open(f"{split}_images.npy") as member:
                 shape, _, dtype = _array_header(member)

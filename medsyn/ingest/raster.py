@@ -59,8 +59,9 @@ def _count_pages(image: Any, recipe: Recipe) -> int:
     pages, pixels = 0, 0
     try:
         while True:
-            pixels += image.width * image.height
-            if image.width * image.height > most_of_plane(recipe.max_pixels) or pixels > recipe.max_pixels:
+            plane = image.width * image.height
+            pixels += plane
+            if plane > most_of_plane(recipe.max_pixels, image.mode in _COLOUR) or pixels > recipe.max_pixels:
                 raise _too_large(recipe)
             pages += 1
             if image.format != "TIFF":

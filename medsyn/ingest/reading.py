@@ -14,7 +14,7 @@ from medsyn.data.writer import thumbnail_of
 from medsyn.ingest import dicom, isolation, medmnist, nifti, raster
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display, Percentiles, darkest, quantise
-from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, quiet
+from medsyn.ingest.source import NOT_A_FILES_FAULT, Facts, Plane, Probe, Recipe, Refused, quiet
 
 Reader = Callable[[Probe, Recipe], tuple[Facts, Iterator[Plane]]]
 READERS: dict[str, Reader] = {
@@ -111,7 +111,9 @@ def _read_group(group: Group, recipe: Recipe) -> list[FileResult]:
             smalls, own = _read_file(found, recipe, result)
         except Refused as refused:
             result.rows = [Outcome(None, refused.outcome, refused.reason, refused.detail)]
-        except Exception as error:  # hostile input may raise anything; its text may quote the header
+        except NOT_A_FILES_FAULT:
+            raise
+        except BaseException as error:  # hostile input may raise anything; its text may quote the header
             result.rows = [Outcome(None, "failed", _reason(error), f"cannot be decoded ({type(error).__name__})")]
         for values in own:
             common.add(values)
@@ -233,7 +235,7 @@ def _preset_window(recipe: Recipe) -> Display | None:
     return Display(centre - width / 2, centre + width / 2, recipe.window_source)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "too_large"
     if isinstance(error, NotImplementedError | RuntimeError):

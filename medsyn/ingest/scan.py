@@ -10,7 +10,17 @@ from medsyn.config import MODALITIES, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster, volume
 from medsyn.ingest.published import known
-from medsyn.ingest.source import MAX_VALUES, FileKind, LookFor, Probe, Refused, most_bytes, quiet, stream
+from medsyn.ingest.source import (
+    MAX_VALUES,
+    NOT_A_FILES_FAULT,
+    FileKind,
+    LookFor,
+    Probe,
+    Refused,
+    most_bytes,
+    quiet,
+    stream,
+)
 
 _WORKSPACE = "medsyn.json"
 
@@ -142,13 +152,13 @@ def _named_file(path: str, named: Set[str], max_pixels: int) -> Iterator[Input]:
         with open(path, "rb") as file:
             is_index = dicomdir.looks_like(file.read(4096))
         walked = is_index and any(path.startswith(other + os.sep) for other in named)
-        references = dicomdir.references(path) if is_index and not walked else ()
+        references = dicomdir.references(path) if is_index and not walked else None
     except Refused as refused:
         yield Input(0, path, folder, os.path.basename(path), refused)
         return
     except OSError:
-        references = ()
-    if not references:
+        references = None
+    if references is None:
         yield from _file(path, folder, max_pixels, named=True)
         return
     yield from _file(path, folder, max_pixels)
@@ -212,12 +222,16 @@ def _probe(item: Input, look: LookFor) -> Probe:
         elif found.kind == "other":
             if volume.is_data(found):
                 raise Refused("nifti_pair", "the data of the NIfTI header beside it")
+            if item.name.lower().endswith(".nii.gz"):
+                raise Refused("corrupt", "named as a NIfTI volume, but none", "failed")
             if archive.another(head):
                 raise Refused("archive", "an archive of a kind that is not read: unpack it first")
             raise Refused("not_an_image", "not a format that is read")
     except Refused as refused:
         found.refused = refused
-    except Exception as error:  # hostile input may raise anything; its text may quote the header
+    except NOT_A_FILES_FAULT:
+        raise
+    except BaseException as error:  # hostile input may raise anything; its text may quote the header
         found.refused = Refused("unreadable", f"the header cannot be read ({type(error).__name__})", "failed")
     return found
 

@@ -18,6 +18,8 @@ from medsyn.ingest.intensity import Display
 FileKind = Literal["dicom", "nifti", "raster", "npz", "other"]
 MAX_VALUES = 2**28
 """Values of one file above which its header is taken for a lie, unless the user says otherwise."""
+NOT_A_FILES_FAULT = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What is beyond `Exception` and must pass. A decoder in Rust that panics is beyond it, too, and must not."""
 
 
 class Refused(Exception):
@@ -178,9 +180,9 @@ def most_bytes(max_pixels: int) -> int:
     return 4 * max_pixels + 2**24
 
 
-def most_of_plane(max_pixels: int) -> int:
+def most_of_plane(max_pixels: int, colour: bool = False) -> int:
     """Pixels of one plane above which it is not decoded: with its copies in floating point it stays below 1 GiB."""
-    return max_pixels // 8
+    return max_pixels // (12 if colour else 8)
 
 
 def stream(found: Probe) -> BinaryIO:
