@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from medsyn.data import DatasetWriter, near, splits
 from medsyn.data.schema import SPLITS, ImageRecord
+from medsyn.data.settling import ties
 from medsyn.data.splits import FRACTIONS
-from medsyn.data.writer import Written, ties
+from medsyn.data.writer import Written
 
 SUBJECTS = 10_000
 SIZE = 16
@@ -239,7 +240,8 @@ def test_only_real_ties_make_units(first: tuple[Cohort, Committed, bytes]) -> No
     """Units are the components of shared exposures, and nothing else: strangers and empty slices stay apart."""
     cohort, done, _ = first
     edges = [(i.subject, f"exposure {i.exposure}") for i in cohort.images if i.exposure >= 0]
-    of = splits.join(edges, {i.subject for i in cohort.images} | {node for edge in edges for node in edge})
+    edges += [(i.subject, i.subject) for i in cohort.images]
+    of = splits.join(*(pd.Series(side, dtype=object) for side in zip(*edges, strict=True)))
     expected = done.rows["subject"].map(of)
     assert (expected.groupby(done.rows["unit"]).nunique() == 1).all()
     assert (done.rows["unit"].groupby(expected).nunique() == 1).all()
@@ -323,7 +325,9 @@ def test_a_newcomer_alike_to_pictures_of_two_splits_is_set_aside(
         replace(test, subject="between", official=None, copy=5),
     ]
     second = commit(tmp_path, [*new, *(Image(f"new {k}", 18_000 + k) for k in range(100))], key, before=done)
-    assert spread(pd.concat([done.rows, second.rows]), "exposure").empty
+    rows = pd.concat([done.rows, second.rows])
+    assert spread(rows[rows["exposure"] >= 0], "exposure").empty
+    assert [d.reason for d in second.written.dropped] == ["bridges_splits"] * 2
 
 
 def test_identical_empty_slices_tie_nobody(tmp_path: Path) -> None:
