@@ -22,6 +22,8 @@ from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, 
 from medsyn.workspace import SYNTHETIC
 
 _SPLITS = ("train", "val", "test")
+MOST_LABELS = 1024
+"""An image, above which the header counts as a lie."""
 _RATIO = 64
 """Values a byte of the file above which it is taken for a bomb."""
 
@@ -137,6 +139,8 @@ def _label_array(member: IO[bytes], most: int) -> np.ndarray:
     shape, by_columns, dtype = _array_header(member)
     if dtype.kind not in "iubfUS":
         raise Refused("npz_labels", "labels must be whole numbers", "failed")
+    if len(shape) not in (1, 2) or min(shape) < 0 or (len(shape) == 2 and shape[1] > MOST_LABELS):
+        raise Refused("npz_labels", "labels must be [n] or [n, labels]", "failed")
     if math.prod(shape) * dtype.itemsize > most:
         raise Refused("too_large", f"the header claims more than {most} values (--max-pixels)", "failed")
     data = _exactly(member, math.prod(shape) * dtype.itemsize)
