@@ -255,7 +255,7 @@ def ct(folder: Path, n: int) -> None:
     for i in range(n):
         ds = header("CT", "1.2.840.10008.5.1.4.1.1.2", i)
         ds.PatientID, ds.SeriesInstanceUID = f"P{i // 100}", generate_uid(entropy_srcs=["ct", str(i // 100)])
-        ds.StudyInstanceUID = ds.SeriesInstanceUID + ".1"
+        ds.StudyInstanceUID = generate_uid(entropy_srcs=["ct study", str(i // 100)])
         ds.ImageOrientationPatient, ds.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 2.0 * (i % 100)]
         ds.InstanceNumber, ds.PixelSpacing, ds.SliceThickness = i % 100 + 1, [0.7, 0.7], 2
         ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 1, -1024, "HU"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+BLOCKS = 4
+"""Blocks for each pixel of the result that are left for the antialiasing filter."""
+
 
 def shrink(values: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
     """Resize so that the longer physical side has ``size`` pixels, antialiased.
@@ -22,10 +25,24 @@ def shrink(values: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0
         return values.astype(np.float32)
     if values.ndim == 3:
         return np.dstack([shrink(channel, size, pixel) for channel in np.moveaxis(values, 2, 0)])
-    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    # Far larger images are averaged over whole blocks first: 6 times as fast, and within 0.1 of 255 on average.
-    out = np.asarray(image.resize(target[::-1], Image.Resampling.LANCZOS, reducing_gap=4.0))
+    # Far larger images are averaged over whole blocks first: much faster, and within 0.1 of 255 on average.
+    rows, columns = (max(1, int(n / t / BLOCKS)) for n, t in zip(values.shape, target, strict=True))
+    image = Image.fromarray(_block_means(values.astype(np.float32, copy=False), rows, columns))
+    box = (0, 0, values.shape[1] / columns, values.shape[0] / rows)
+    out = np.asarray(image.resize(target[::-1], Image.Resampling.LANCZOS, box=box))
     return np.clip(out, values.min(), values.max())
+
+
+def _block_means(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Means of blocks of ``rows`` x ``columns``, float32; those at the end may be of fewer."""
+    for axis, block in ((0, rows), (1, columns)):
+        n = values.shape[axis]
+        if block == 1:
+            continue
+        starts = np.arange(0, n, block)
+        lengths = np.diff(starts, append=n).astype(np.float32)
+        values = np.add.reduceat(values, starts, axis=axis) / (lengths[:, None] if axis == 0 else lengths)
+    return np.ascontiguousarray(values, np.float32)
 
 
 def fit_mask(mask: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:

@@ -20,6 +20,7 @@ MAX_FRAMES = 2**16
 _FRAME_OF_JPEG = re.compile(b"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf\xf7]")
 _SIZE_OF_JPEG_2000 = re.compile(b"\xff\x4f\xff\x51")
 _PORTION = 2**16
+_HEAD = 2**13
 
 
 def check_deflated(file: BinaryIO, max_pixels: int) -> None:
@@ -28,6 +29,11 @@ def check_deflated(file: BinaryIO, max_pixels: int) -> None:
     Raises:
         Refused: It inflates to more.
     """
+    head = file.read(_HEAD)
+    file.seek(0)
+    meta_length = int.from_bytes(head[140:144], "little") if head[128:136] == b"DICM\2\0\0\0" else _HEAD
+    if meta_length < _HEAD - 144 and DeflatedExplicitVRLittleEndian.encode() not in head:
+        return
     read_preamble(file, force=True)
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
     if text(meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -107,10 +106,12 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     Raises:
         Refused: No pixels, or pixels that do not fit the dataset.
     """
-    data = content(found)
-    header = dcmread(io.BytesIO(data), force=True)
+    with stream(found) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        file.seek(0)
+        header = dcmread(file, force=True)
     if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        if b"\xe0\x7f\x10\x00" in data:  # Pixel Data begins, but pydicom came to the end of the file in it
+        if b"\xe0\x7f\x10\x00" in content(found):  # Pixel Data begins, but pydicom came to the end of the file in it
             raise Refused("truncated", "the file ends within its pixels", "failed")
         raise Refused("no_pixel_data", "an image header without pixels")
     if not integer(header, "Rows") or not integer(header, "Columns"):
@@ -118,7 +119,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     _name_transfer_syntax(header)
     dicom_values.check_transfer_syntax(header)
     bounds.check_pixels(header, recipe.max_pixels)
-    facts = _facts(header, hashlib.sha256(data).hexdigest(), recipe)
+    facts = _facts(header, digest, recipe)
     if facts.photometric == "other":
         raise Refused("photometric", "a Photometric Interpretation that DICOM does not define", "failed")
     frames = max(1, integer(header, "NumberOfFrames", 1))

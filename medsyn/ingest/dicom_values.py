@@ -97,6 +97,9 @@ def used_bits(stored: np.ndarray, bits: int, low: int) -> np.ndarray:
     if stored.dtype.kind not in "iu" or not 0 < bits < size:
         return stored
     low = low if 0 < low <= size - bits else 0
+    least, most = (0, 2**bits - 1) if stored.dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    if not low and stored.size and stored.max() <= most and stored.min() >= least:
+        return stored  # nothing to clear, as nearly always: no copy
     if stored.dtype.kind == "u":
         return (stored >> low if low else stored) & stored.dtype.type(2**bits - 1)
     return (stored << (size - bits - low)) >> (size - bits)
