@@ -45,6 +45,7 @@ INDEX = pa.schema(
         pa.field("inverted", pa.bool_(), nullable=False),  # MONOCHROME1
         pa.field("photometric", pa.string()),  # Photometric Interpretation of the source, of an allow-list
         pa.field("has_mask", pa.bool_(), nullable=False),  # whether its row of masks-*.npy is a segmentation
+        pa.field("mask_digest", pa.string()),  # SHA-256 of that
         pa.field("synthetic", pa.bool_(), nullable=False),
         pa.field("view", pa.string()),  # allow-listed covariates
         pa.field("sex", pa.string()),
@@ -120,6 +121,7 @@ class ImageRecord:
     inverted: bool = False
     photometric: str | None = None
     has_mask: bool = False
+    mask_digest: str | None = None
     synthetic: bool = False
     frame: int | None = None
     also_subject: str | None = None

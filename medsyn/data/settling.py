@@ -66,10 +66,16 @@ def settle(
     return Settled(kept, images["unit"].to_numpy(object), assignment, dropped + bridging)
 
 
-def ties(subject: str, also_subject: str | None, study: str | None, pixel_digest: str) -> Iterator[tuple[str, str]]:
-    """What one image ties its subject to: another name of it, its study, and whoever has the same pixels."""
+def ties(
+    subject: str, also_subject: str | None, study: str | None, pixel_digest: str | None
+) -> Iterator[tuple[str, str]]:
+    """What one image ties its subject to: another name of it, its study, and whoever has the same pixels.
+
+    ``pixel_digest`` is None for a picture that holds too little to tell two patients apart.
+    """
     yield subject, also_subject or subject
-    yield subject, f"pixels {pixel_digest}"
+    if pixel_digest:
+        yield subject, f"pixels {pixel_digest}"
     if study:
         yield subject, f"study {study}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from medsyn.data import near, settling
 from medsyn.data import splits as splitting
 from medsyn.data.dataset import display
+from medsyn.data.earlier import Earlier
 from medsyn.data.grey import luminance
 from medsyn.data.likeness import SIDE
 from medsyn.data.near import NearTies
@@ -95,6 +96,7 @@ class DatasetWriter:
         data = np.ascontiguousarray(pixels).tobytes()
         record.pixel_digest = hashlib.sha256(data).hexdigest()
         record.has_mask = mask is not None
+        record.mask_digest = None if mask is None else hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()
         self._pixels.write(data)
         self._thumbnails.write((thumbnail_of(record, pixels) if thumbnail is None else thumbnail).tobytes())
         if mask is not None:
@@ -118,8 +120,7 @@ class DatasetWriter:
         modality: str,
         classes: Sequence[str] | None = None,
         caveats: list[str] | None = None,
-        earlier: Mapping[str, str] | None = None,
-        earlier_ties: Iterable[tuple[str, str]] = (),
+        earlier: Earlier | None = None,
         join_alike: bool = True,
         extra: Mapping[str, Any] | None = None,
     ) -> Written:
@@ -131,8 +132,7 @@ class DatasetWriter:
             modality: Preset name.
             classes: Class names in order; default: those that occur, sorted.
             caveats: What the reader of every later report must know.
-            earlier: subject -> split of an earlier dataset of this name; these subjects never move.
-            earlier_ties: `medsyn.data.settling.ties` of the images of earlier datasets of this name.
+            earlier: Datasets of this name; their subjects never move.
             join_alike: Whether subjects with near-duplicate images count as one.
             extra: More fields for dataset.json (``source``, ``options``).
 
@@ -147,8 +147,13 @@ class DatasetWriter:
         thumbnails = self._thumbnails_of_all()
         images["featureless"] = near.featureless(thumbnails)
         nobody = NearTies([], np.zeros((0, 2), np.int64), [])
-        alike = near.near_ties(thumbnails, images["subject"].to_numpy(str)) if len(images) and join_alike else nobody
-        settled = settling.settle(images, earlier or {}, [*earlier_ties, *alike.edges], key)
+        before = earlier or Earlier()
+        alike = self._near_ties(thumbnails, images, before) if len(images) and join_alike else nobody
+        settled = settling.settle(images, before.splits, [*before.ties, *alike.edges], key)
+        np.save(self.folder / "thumbnails.npy", thumbnails[settled.kept])
+        # Also of those whose images were all dropped: their next ones belong to the same unit.
+        units = pd.DataFrame({"subject": images["subject"], "unit": settled.unit}).drop_duplicates()
+        units.to_parquet(self.folder / "units.parquet", index=False)
         shards = self._write_shards(settled.kept, "pixels", "images", self.dtype, self.shape)
         masks = (
             self._write_shards(settled.kept, "masks", "masks", np.dtype("uint8"), self.shape[1:])
@@ -186,6 +191,12 @@ class DatasetWriter:
         if not self._count:
             return np.zeros((0, SIDE, SIDE), np.uint8)
         return np.memmap(self._staging["thumbnails"], np.uint8, "r").reshape(self._count, SIDE, SIDE)
+
+    @staticmethod
+    def _near_ties(thumbnails: np.ndarray, images: pd.DataFrame, before: Earlier) -> NearTies:
+        known = len(before.subjects)
+        every = np.concatenate([before.thumbnails, thumbnails]) if known else thumbnails
+        return near.near_ties(every, [*before.subjects, *images["subject"]], known)
 
     # ---- writing
 
@@ -298,7 +309,9 @@ def _targets(image: int, record: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _digest_line(record: Mapping[str, Any], split: str) -> bytes:
     """SHA-256 of what one image is; sorted, these make a digest that is independent of order and sharding."""
     what = ("image_key", "pixel_digest", "subject", "label", "slope", "intercept", "display_low", "display_high")
-    line = " ".join([*(repr(record[name]) for name in (*what, "inverted")), split])
+    what += ("inverted", "mask_digest")
+    targets = sorted((name, *told) for name, told in record["targets"] or ())
+    line = " ".join([*(repr(record[name]) for name in what), repr(targets), split])
     return hashlib.sha256(line.encode()).digest()
 
 

@@ -114,10 +114,19 @@ class Choice:
             self.progress.say(line)
         if not joined.labelled:
             selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
-        journal.refuse(refused)  # from here on they are not wanted
-        claims, told = subjects.require(source, inputs, wanted, joined.rows, key)
-        self.caveats += joined.caveats + told
+        # What an earlier run of this name said of a file holds until a newer one says something else.
+        silent = {p.number for p in wanted if p.number not in joined.rows}
+        kept = journal.keep_labels(silent)
+        journal.refuse({n: why for n, why in refused.items() if n not in kept})  # from here on they are not wanted
+        unsettled = _Again(lambda: (p for p in journal.probes() if p.number not in kept))
+        claims, told = subjects.require(source, inputs, unsettled, joined.rows, key)
+        self.caveats += joined.caveats + told + journal.notes
         journal.label(joined.rows, claims)
+        if extended := journal.extended_series():
+            self.caveats.append(
+                f"{extended} series have new files beside those of an earlier run: slices of the two "
+                "are numbered apart; ingest them in one run to settle them together"
+            )
 
     def _settle_series(self) -> list[str]:
         told: Counter[str] = Counter()

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from medsyn import __version__
 from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import Dropped
+from medsyn.errors import DataError
 from medsyn.ingest.journal_file import BATCH, JournalFile
 from medsyn.ingest.journal_rows import (
     FLAGS,
@@ -37,6 +37,8 @@ from medsyn.ingest.source import LookFor, Probe, Recipe, Refused
 from medsyn.ingest.subjects import Claim
 
 T = TypeVar("T")
+READERS = 1
+"""Goes up when readers make other pixels of the same files, which then have to be read again."""
 LOOKED, CHOSEN, READ, SETTLED = range(4)
 """When an input got its outcome. What it gets while it is looked at and read stays; the rest is each run's own."""
 
@@ -52,47 +54,91 @@ class Journal(JournalFile):
 
     def __init__(self, file: Path, name: str, *, adding: bool) -> None:
         super().__init__(file)
-        self.name, self._recipe = name, ""
+        self.name, self.adding = name, adding
+        self._recipe, self._base = "", 0
+        self.notes: list[str] = []  # what the user has to know of earlier runs
         (self.run,) = self._db.execute("INSERT INTO runs DEFAULT VALUES RETURNING run").fetchone()
-        self._mine = f"(run = {self.run}" + (" OR committed)" if adding else ")")
+        self._db.execute(
+            f"CREATE TEMP VIEW here AS SELECT * FROM decided JOIN inputs USING (number) WHERE run = {self.run}"
+        )
+        self._db.execute(f"CREATE TEMP VIEW told AS SELECT rowid, * FROM outcomes WHERE run IN (0, {self.run})")
 
     # ---- looking
 
+    def reconcile(self, there: Mapping[str, int | None]) -> int:
+        """Compare with the datasets that there are, after a kill, a failure or a deletion.
+
+        Args:
+            there: Dataset folder -> the run of this journal that made it, None where another journal did.
+
+        Returns:
+            How many files were part of a dataset that is not there any more: they will be read again.
+        """
+        marks = ", ".join("?" * len(there))
+        gone = f"SELECT number FROM images WHERE dataset IS NOT NULL AND dataset NOT IN ({marks})"
+        with self._transaction():
+            for dataset, run in there.items():  # killed between the commit of the dataset and its note in here
+                self._db.execute("UPDATE runs SET dataset = ? WHERE run = ? AND dataset IS NULL", (dataset, run))
+            kept = f"SELECT run FROM runs WHERE dataset IN ({marks}) OR run = {self.run}"
+            for table in ("decided", "outcomes"):
+                self._db.execute(f"DELETE FROM {table} WHERE run > 0 AND run NOT IN ({kept})", list(there))
+            (base,) = self._db.execute(f"SELECT max(run) FROM runs WHERE dataset IN ({marks})", list(there)).fetchone()
+            self._base = base or 0
+            self._db.execute(f"UPDATE inputs SET read_as = NULL WHERE number IN ({gone})", list(there))
+            return self._db.execute(f"DELETE FROM decided WHERE number IN ({gone})", list(there)).rowcount
+
     def find(self, inputs: Iterable[Input], look: LookFor) -> None:
-        """Enter the files of this run; one that changed since will be looked at and read anew."""
-        looked_as = digest(look.tag, look.allow_burned_in, look.max_pixels)
+        """Enter the files of this run; one that changed since, or failed, will be looked at and read anew."""
+        looked_as = digest(look.key, look.tag, look.allow_burned_in, look.max_pixels)
         for batch in _batches(inputs):
+            names = [(path_bytes(i.path), path_bytes(i.member or "")) for i in batch]
             with self._transaction():
                 self._db.executemany(
-                    "INSERT INTO inputs (path, member, root, relative, size, mtime_ns, refused, looked_as, run) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, member) DO UPDATE SET "
+                    "INSERT INTO inputs (path, member, root, relative, size, mtime_ns, refused, looked_as) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, member) DO UPDATE SET "
                     "probe = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns "
-                    "AND looked_as = excluded.looked_as THEN probe END, looked_as = excluded.looked_as, "
-                    "run = excluded.run, root = excluded.root, relative = excluded.relative, "
+                    "AND looked_as = excluded.looked_as AND refused IS excluded.refused THEN probe END, "
+                    "looked_as = excluded.looked_as, root = excluded.root, relative = excluded.relative, "
                     "size = excluded.size, mtime_ns = excluded.mtime_ns, refused = excluded.refused",
                     [
                         (
-                            *(path_bytes(name) for name in (i.path, i.member or "", i.root, i.relative)),
-                            *(i.size, i.mtime_ns, refusal(i.refused), looked_as, self.run),
+                            *name,
+                            *(path_bytes(i.root), path_bytes(i.relative)),
+                            *(i.size, i.mtime_ns, refusal(i.refused), looked_as),
                         )
-                        for i in batch
+                        for name, i in zip(names, batch, strict=True)
                     ],
                 )
-        with self._transaction():
-            # What the labels and the options of this run decide, it decides anew.
-            for stage in (CHOSEN, SETTLED):
-                self._db.execute(
-                    f"DELETE FROM outcomes WHERE stage = {stage} AND number IN "
-                    f"(SELECT number FROM inputs WHERE {self._mine})"
+                self._db.executemany(
+                    f"INSERT OR IGNORE INTO decided (run, number) SELECT {self.run}, number FROM inputs "
+                    "WHERE path = ? AND member = ?",
+                    names,
                 )
-            self._db.execute(
-                "UPDATE inputs SET wanted = 0, row = NULL, claim = NULL, mask = NULL WHERE run = ?", (self.run,)
-            )
+        with self._transaction():
+            for column, stage in (("probe", LOOKED), ("read_as", READ)):
+                self._db.execute(
+                    f"UPDATE inputs SET {column} = NULL WHERE number IN (SELECT number FROM here JOIN told "
+                    f"USING (number) WHERE stage = {stage} AND outcome = 'failed')"
+                )
+            if self.adding:
+                self._carry()
+
+    def _carry(self) -> None:
+        """Take over what the newest dataset holds and this run did not find."""
+        taken = ("number", "wanted", "part", "slice_index", "mask", "row", "claim", "label_map")
+        self._db.execute(
+            f"INSERT OR IGNORE INTO decided (run, carried, {', '.join(taken)}) "
+            f"SELECT {self.run}, 1, {', '.join(taken)} FROM decided WHERE run = {self._base}"
+        )
+        self._db.execute(
+            f"INSERT INTO outcomes SELECT number, stage, frame, outcome, reason, detail, {self.run} FROM outcomes "
+            f"WHERE run = {self._base} AND stage = {CHOSEN} AND number IN (SELECT number FROM here WHERE carried)"
+        )
 
     def inputs(self, where: str = "1") -> Iterator[Input]:
         """Files of this run, by number."""
         columns = "number, path, root, relative, refused, member, size, mtime_ns"
-        query = f"SELECT {columns} FROM inputs WHERE run = {self.run} AND {where} ORDER BY number"
+        query = f"SELECT {columns} FROM here WHERE NOT carried AND {where} ORDER BY number"
         for number, path, root, relative, refused, member, size, mtime in self._rows(query):
             refusal = Refused(*json.loads(refused)) if refused else None
             yield Input(
@@ -127,21 +173,21 @@ class Journal(JournalFile):
     def probes(self, where: str = "1", order: str = "number") -> Iterator[Probe]:
         """What can be read of this run's files."""
         query = (
-            "SELECT number, path, member, probe, part, slice_index FROM inputs "
-            f"WHERE run = {self.run} AND probe IS NOT NULL AND NOT EXISTS "
-            f"(SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND stage < {READ}) AND {where} ORDER BY {order}"
+            "SELECT number, path, member, probe, part, slice_index FROM here "
+            "WHERE NOT carried AND probe IS NOT NULL AND NOT EXISTS "
+            f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}) AND {where} ORDER BY {order}"
         )
         for number, path, member, probe, *place in self._rows(query):
             yield probe_of(number, path, member, probe, *place)
 
     def count(self, where: str = "1") -> int:
         """Files of this run."""
-        return int(self._db.execute(f"SELECT count(*) FROM inputs WHERE run = {self.run} AND {where}").fetchone()[0])
+        return int(self._db.execute(f"SELECT count(*) FROM here WHERE NOT carried AND {where}").fetchone()[0])
 
     def folders_left_out(self) -> dict[str, int]:
         """Reason -> folders of this run that were not entered."""
         query = (
-            f"SELECT reason, count(*) FROM inputs JOIN outcomes USING (number) WHERE run = {self.run} "
+            f"SELECT reason, count(*) FROM here JOIN told USING (number) WHERE NOT carried "
             f"AND refused IS NOT NULL AND stage = {LOOKED} GROUP BY 1"
         )
         return dict(self._rows(query))  # type: ignore[arg-type]
@@ -149,8 +195,8 @@ class Journal(JournalFile):
     def kinds(self) -> Counter[tuple[str, str]]:
         """(kind, DICOM Modality) -> readable files of this run."""
         query = (
-            f"SELECT kind, modality, count(*) FROM inputs WHERE run = {self.run} AND NOT EXISTS "
-            f"(SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND stage < {READ}) GROUP BY 1, 2"
+            "SELECT kind, modality, count(*) FROM here WHERE NOT carried AND NOT EXISTS "
+            f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}) GROUP BY 1, 2"
         )
         return Counter({(kind, modality or ""): n for kind, modality, n in self._rows(query)})
 
@@ -160,74 +206,115 @@ class Journal(JournalFile):
         """Leave files of this run out, for a reason that may not hold in the next one."""
         with self._transaction():
             for number, refusal in refused.items():
-                self._tell(CHOSEN, number, refusal)
+                self._tell(CHOSEN, number, refusal, self.run)
 
     def settle_series(self, places: Mapping[int, tuple[int, int]]) -> None:
         """Give slices the volume of their series that they belong to, and their place in it."""
         with self._transaction():
             self._db.executemany(
-                "UPDATE inputs SET part = ?, slice_index = ? WHERE number = ?",
+                f"UPDATE decided SET part = ?, slice_index = ? WHERE run = {self.run} AND number = ?",
                 [(*place, number) for number, place in places.items()],
             )
 
     def settle_masks(self, masks: Mapping[int, int]) -> None:
         """Give images the number of their segmentation."""
         with self._transaction():
-            self._db.executemany("UPDATE inputs SET mask = ? WHERE number = ?", [(m, n) for n, m in masks.items()])
+            self._db.executemany(
+                f"UPDATE decided SET mask = ? WHERE run = {self.run} AND number = ?", [(m, n) for n, m in masks.items()]
+            )
 
     def label(self, rows: Mapping[int, LabelRow], claims: Mapping[int, Claim]) -> None:
         """Give files what is said of them."""
         for column, said in (("row", rows), ("claim", claims)):
             with self._transaction():
                 self._db.executemany(
-                    f"UPDATE inputs SET {column} = ? WHERE number = ?",
+                    f"UPDATE decided SET {column} = ? WHERE run = {self.run} AND number = ?",
                     ((json.dumps(asdict(what)), number) for number, what in said.items()),
                 )
 
     # ---- reading
 
-    def choose(self, recipe: Recipe) -> int:
+    def keep_labels(self, numbers: Iterable[int]) -> set[int]:
+        """Files that nothing names in this run keep what an earlier one of this name said of them; which these are."""
+        if not self.adding:
+            return set()
+        kept = set()
+        with self._transaction():
+            for number in numbers:
+                done = self._db.execute(
+                    "UPDATE decided SET (row, claim) = (SELECT row, claim FROM decided b "
+                    f"WHERE b.run = {self._base} AND b.number = decided.number) WHERE run = {self.run} AND number = ? "
+                    f"AND number IN (SELECT number FROM decided WHERE run = {self._base} AND row IS NOT NULL)",
+                    (number,),
+                )
+                if done.rowcount:
+                    kept.add(number)
+        return kept
+
+    def extended_series(self) -> int:
+        """Series of which some files are carried and others are new: their slices are not settled together."""
+        query = (
+            "SELECT count(*) FROM (SELECT series FROM here WHERE series IS NOT NULL AND wanted GROUP BY series "
+            "HAVING min(carried) < max(carried))"
+        )
+        return int(self._db.execute(query).fetchone()[0])
+
+    def choose(self, recipe: Recipe, label_map: Mapping[str, str]) -> int:
         """Everything of this run that nothing refuses will be read.
 
-        Images of earlier runs that were read by another recipe do not fit: they leave the dataset.
+        Args:
+            recipe: How.
+            label_map: Other names for the labels that files bring along.
 
         Returns:
             How many files.
+
+        Raises:
+            DataError: The dataset that is added to was read by other settings.
         """
-        values = [v for k, v in asdict(recipe).items() if k != "key"]
-        self._recipe = digest(__version__, *values)
+        key = digest(recipe.key)
+        pixels = {k: v for k, v in asdict(recipe).items() if k not in ("key", "mask_label", "target", "max_pixels")}
+        self._recipe = digest(READERS, key, pixels)
+        self._said = {"npz": recipe.target or "", "nifti": recipe.mask_label or "", "raster": recipe.mask_label or ""}
         self._shape, self._dtype = recipe.shape, np.dtype(recipe.dtype)
+        (carried,) = self._db.execute("SELECT count(*) FROM here WHERE carried AND wanted").fetchone()
+        was = self._db.execute("SELECT recipe FROM runs WHERE run = ?", (self._base,)).fetchone()
+        if carried and was is not None and was[0] != self._recipe:
+            raise DataError(
+                f"'{self.name}' holds {carried} files that were read with other settings (size, window, slices, "
+                "colour, preset, or another project key)",
+                where="--name",
+                mend="Say the same settings, name those files again, too, or use another --name.",
+            )
         with self._transaction():
             self._db.execute("UPDATE runs SET recipe = ? WHERE run = ?", (self._recipe, self.run))
-            self._db.execute(
-                "UPDATE inputs SET committed = 0 WHERE run IN (SELECT run FROM runs WHERE recipe IS NOT ?)",
-                (self._recipe,),
-            )
             return self._db.execute(
-                f"UPDATE inputs SET wanted = 1 WHERE run = {self.run} AND probe IS NOT NULL AND NOT EXISTS "
-                f"(SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND stage < {READ})"
+                f"UPDATE decided SET wanted = 1, label_map = ? WHERE run = {self.run} AND NOT carried AND number IN "
+                "(SELECT number FROM here WHERE probe IS NOT NULL AND NOT EXISTS "
+                f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}))",
+                (json.dumps(dict(label_map)),),
             ).rowcount
 
     def groups(self, by_series: bool) -> Iterator[Group]:
         """Wanted files that have not been read yet, a series (``by_series``) in one piece."""
         first = (
             "CASE WHEN kind = 'dicom' AND series IS NOT NULL THEN "
-            "(SELECT min(number) FROM inputs s WHERE s.series = inputs.series) ELSE number END"
+            "(SELECT min(number) FROM inputs s WHERE s.series = here.series) ELSE number END"
             if by_series
             else "number"
         )
         query = (
-            f"SELECT {first} AS first, number, path, member, probe, part, slice_index, size, mtime_ns, mask, read_as "
-            f"FROM inputs WHERE run = {self.run} AND wanted ORDER BY first, part, slice_index, number"
+            f"SELECT {first} AS first, kind, number, path, member, probe, part, slice_index, size, mtime_ns, mask, "
+            "read_as FROM here WHERE NOT carried AND wanted ORDER BY first, part, slice_index, number"
         )
         for _, members in groupby(self._rows(query), key=lambda row: row[0]):
             files, read_as, parts = [], set(), [self._recipe]
-            for _, number, path, member, probe, part, slice_index, size, mtime, mask, was in members:
+            for _, kind, number, path, member, probe, part, slice_index, size, mtime, mask, was in members:
                 found = probe_of(number, path, member, probe, part, slice_index)
                 if mask is not None:
                     found.mask, stamp = self._mask(mask)
                     parts.append(stamp)
-                parts.append(f"{number} {size} {mtime} {part} {slice_index}")
+                parts.append(f"{number} {size} {mtime} {part} {slice_index} {self._said.get(kind)}")
                 read_as.add(was)
                 files.append(found)
             read_now = digest(*parts)
@@ -254,7 +341,7 @@ class Journal(JournalFile):
                     ),
                 )
                 self._db.executemany(
-                    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, 0)",
                     [(result.number, READ, r.frame, r.outcome, r.reason, r.detail) for r in result.rows],
                 )
                 self._db.executemany(
@@ -276,14 +363,13 @@ class Journal(JournalFile):
         names = ", ".join(f"images.{c}" for c in RECORD)
         query = (
             "SELECT id, images.number, dataset, image, pixels, images.mask, thumbnail, kind, subject_from, warnings, "
-            f"row, claim, {names} FROM images JOIN inputs USING (number) WHERE {self._mine} AND wanted "
+            f"row, claim, label_map, {names} FROM images JOIN here USING (number) WHERE wanted "
             "ORDER BY images.number, id"
         )
         for row in self._rows(query):
-            ident, number, dataset, image, pixels, mask, thumbnail, kind, subject_from, warnings, label, claim = row[
-                :12
-            ]
-            values: dict[str, Any] = dict(zip(RECORD, row[12:], strict=True))
+            ident, number, dataset, image, pixels, mask, thumbnail, kind, subject_from, warnings, *said = row[:13]
+            label, claim, label_map = said
+            values: dict[str, Any] = dict(zip(RECORD, row[13:], strict=True))
             pixel_digest = values.pop("pixel_digest")
             for name in JSON:
                 values[name] = json.loads(values[name]) if values[name] else None
@@ -305,37 +391,20 @@ class Journal(JournalFile):
                 json.loads(warnings),
                 label_row(label) if label else None,
                 Claim(**json.loads(claim)) if claim else None,
+                json.loads(label_map) if label_map else {},
             )
 
     def failures(self) -> tuple[int, int]:
         """Files of which nothing was ingested and something failed, and all files."""
         failed, everything = (
-            self._db.execute(f"SELECT count(*) FROM inputs WHERE {self._mine} {condition}").fetchone()[0]
+            self._db.execute(f"SELECT count(*) FROM here {condition}").fetchone()[0]
             for condition in (
-                "AND EXISTS (SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND outcome = 'failed') "
-                "AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.number = inputs.number AND outcome = 'ingested')",
+                "WHERE EXISTS (SELECT 1 FROM told WHERE told.number = here.number AND outcome = 'failed') "
+                "AND NOT EXISTS (SELECT 1 FROM told WHERE told.number = here.number AND outcome = 'ingested')",
                 "",
             )
         )
         return failed, everything
-
-    def reconcile(self, there: Mapping[str, int | None]) -> None:
-        """Compare with the datasets that there are, after a kill or a deletion.
-
-        Args:
-            there: Dataset folder -> the run of this journal that made it, None where another journal did.
-        """
-        marks = ", ".join("?" * len(there))
-        gone = f"SELECT number FROM images WHERE dataset IS NOT NULL AND dataset NOT IN ({marks})"
-        with self._transaction():
-            self._db.execute(f"UPDATE inputs SET read_as = NULL, committed = 0 WHERE number IN ({gone})", list(there))
-            for dataset, run in there.items():
-                # Killed between the commit of the dataset and its note in here.
-                noted = self._db.execute(
-                    "UPDATE runs SET dataset = ? WHERE run = ? AND dataset IS NULL", (dataset, run)
-                )
-                if noted.rowcount:
-                    self._db.execute("UPDATE inputs SET committed = 1 WHERE run = ? AND wanted", (run,))
 
     # ---- the end
 
@@ -345,15 +414,15 @@ class Journal(JournalFile):
             for d in dropped:
                 outcome = "duplicate" if d.reason == "duplicate" else "quarantined"
                 self._db.execute(
-                    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?)",
-                    (d.source, SETTLED, d.frame, outcome, d.reason, d.detail),
+                    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (d.source, SETTLED, d.frame, outcome, d.reason, d.detail, self.run),
                 )
 
     def rows(self) -> Iterator[Row]:
         """The ledger: one row an input, or one an image where it holds several."""
         query = (
-            "SELECT number, kind, stage, frame, outcome, reason, detail, source_digest FROM inputs "
-            f"JOIN outcomes USING (number) WHERE {self._mine} ORDER BY number, stage, frame, outcomes.rowid"
+            "SELECT number, kind, stage, frame, outcome, reason, detail, source_digest FROM here "
+            "JOIN told USING (number) ORDER BY number, stage, frame, told.rowid"
         )
         for number, group in groupby(self._rows(query), key=lambda row: row[0]):
             told = list(group)
@@ -369,7 +438,7 @@ class Journal(JournalFile):
 
     def paths(self) -> Iterator[tuple[int, str]]:
         """Ledger number -> path, for the owner."""
-        query = f"SELECT number, path, member FROM inputs WHERE {self._mine} ORDER BY number"
+        query = "SELECT number, path, member FROM here ORDER BY number"
         for number, path, member in self._rows(query):
             yield number, "/".join(filter(None, (path_name(path), path_name(member))))
 
@@ -387,12 +456,13 @@ class Journal(JournalFile):
         """
         with self._transaction():
             self._db.execute("UPDATE runs SET dataset = ? WHERE run = ?", (dataset, self.run))
-            self._db.execute(f"UPDATE inputs SET committed = ({self._mine} AND wanted)")
+            for table in ("decided", "outcomes"):
+                self._db.execute(f"DELETE FROM {table} WHERE run > 0 AND run <> {self.run}")
             self._db.executemany(
                 "UPDATE images SET dataset = ?, image = ?, pixels = NULL, mask = NULL WHERE id = ?",
                 ((dataset, place, ident) for place, ident in enumerate(kept)),
             )
-        self._db.execute("PRAGMA incremental_vacuum")
+        self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
     def _mask(self, number: int) -> tuple[Probe, str]:
         path, member, probe, size, mtime = self._db.execute(

@@ -18,17 +18,21 @@ CREATE TABLE IF NOT EXISTS inputs (
   number INTEGER PRIMARY KEY,
   path BLOB NOT NULL, member BLOB NOT NULL, root BLOB NOT NULL, relative BLOB NOT NULL,
   size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, refused TEXT,
-  run INTEGER NOT NULL,                   -- the last one that found it
-  committed INTEGER NOT NULL DEFAULT 0,   -- whether it is part of the newest dataset of this name
   looked_as TEXT NOT NULL,                -- digest of what the first look depends on
   probe TEXT, kind TEXT NOT NULL DEFAULT 'other', modality TEXT, series TEXT,
-  wanted INTEGER NOT NULL DEFAULT 0, part INTEGER, slice_index INTEGER, mask INTEGER, row TEXT, claim TEXT,
   read_as TEXT,                           -- digest of the group of files that it was read with
   source_digest TEXT, subject_from TEXT, warnings TEXT,
   UNIQUE (path, member));
 CREATE INDEX IF NOT EXISTS inputs_by_series ON inputs (series);
+CREATE TABLE IF NOT EXISTS decided (      -- what each run makes of its inputs
+  run INTEGER NOT NULL, number INTEGER NOT NULL,
+  carried INTEGER NOT NULL DEFAULT 0,     -- 1: of an earlier run, not found in this one
+  wanted INTEGER NOT NULL DEFAULT 0, part INTEGER, slice_index INTEGER, mask INTEGER,
+  row TEXT, claim TEXT, label_map TEXT,
+  PRIMARY KEY (run, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outcomes (
-  number INTEGER NOT NULL, stage INTEGER NOT NULL, frame INTEGER, outcome TEXT NOT NULL, reason TEXT, detail TEXT);
+  number INTEGER NOT NULL, stage INTEGER NOT NULL, frame INTEGER, outcome TEXT NOT NULL, reason TEXT, detail TEXT,
+  run INTEGER NOT NULL DEFAULT 0);        -- 0: holds for every run
 CREATE INDEX IF NOT EXISTS outcomes_by_number ON outcomes (number, stage);
 CREATE TABLE IF NOT EXISTS images (
   id INTEGER PRIMARY KEY, number INTEGER NOT NULL,
@@ -49,6 +53,7 @@ class JournalFile:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
         self._db = sqlite3.connect(file, isolation_level=None)
+        self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
@@ -75,8 +80,8 @@ class JournalFile:
     def _forget(self, table: str, numbers: Sequence[int], where: str = "1") -> None:
         self._db.executemany(f"DELETE FROM {table} WHERE number = ? AND {where}", [(n,) for n in numbers])
 
-    def _tell(self, stage: int, number: int, refused: Refused) -> None:
+    def _tell(self, stage: int, number: int, refused: Refused, run: int = 0) -> None:
         self._db.execute(
-            "INSERT INTO outcomes VALUES (?, ?, NULL, ?, ?, ?)",
-            (number, stage, refused.outcome, refused.reason, refused.detail),
+            "INSERT INTO outcomes VALUES (?, ?, NULL, ?, ?, ?, ?)",
+            (number, stage, refused.outcome, refused.reason, refused.detail, run),
         )

@@ -39,6 +39,7 @@ class Stored:
     warnings: list[str]
     row: LabelRow | None
     claim: Claim | None
+    label_map: dict[str, str]
 
 
 def probe_of(number: int, path: bytes, member: bytes, facts: str, part: int | None, slice_index: int | None) -> Probe:

@@ -45,7 +45,14 @@ def opened(options: IngestOptions, workspace: Workspace, sample: bool) -> Iterat
         journal = Journal(folder / "journal.sqlite", name, adding=options.name is not None)
         try:
             there = {p.name: read_json(p / DATASET.main_file) for p in workspace.all(DATASET)}
-            journal.reconcile({n: m.get("run") if m.get("journal") == name else None for n, m in there.items()})
+            lost = journal.reconcile({n: m.get("run") if m.get("journal") == name else None for n, m in there.items()})
+            others = [n for n, m in there.items() if m.get("name") == options.name and m.get("journal") != name]
+            if options.name and lost:
+                journal.notes.append(
+                    f"{lost} files lay in a dataset that was deleted: those not named again are not in it"
+                )
+            if options.name and others:
+                journal.notes.append(f"{', '.join(others)} was made without --name: its images are not taken over")
             yield journal
         finally:
             journal.close()

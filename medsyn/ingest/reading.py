@@ -206,6 +206,7 @@ def _finish(small: _Small, common: Display | None, result: FileResult, recipe: R
         display_source=display.source,
         inverted=plane.inverted,
         photometric=facts.photometric,
+        has_mask=small.mask is not None,
         synthetic=facts.synthetic,
         frame=plane.frame if len(result.rows) > 1 else None,
         label=plane.label,

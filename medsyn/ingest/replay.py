@@ -46,7 +46,7 @@ def replay(
         record = stored.record
         if stored.kind == "npz" and record.label is not None:
             own.add(record.label)
-            record.label = label_map.get(record.label, record.label) or None
+            record.label = stored.label_map.get(record.label, record.label) or None
         said |= stored.row is not None and stored.row.label is not None
         origin = _apply(stored, record)
         subject_from[origin] += 1
@@ -57,7 +57,7 @@ def replay(
                 f"unknown label '{record.label}'", where=where, mend=f"The classes named are: {', '.join(classes)}."
             )
         pixels, mask = earlier.read(stored) if stored.pixels is None else (stored.pixels, stored.mask)
-        writer.add(record, pixels, mask, stored.thumbnail)
+        writer.add(record, pixels, mask if record.has_mask else None, stored.thumbnail)
         ids.append(stored.id)
     if not said:  # nobody has looked at these labels yet
         check_map(label_map, own, where, show=True)

@@ -12,13 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from medsyn import tracking
 from medsyn.config import IngestOptions
+from medsyn.data.earlier import Earlier
 from medsyn.data.sample import write_sample
-from medsyn.data.settling import ties
 from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import isolation, ledger, reading
@@ -131,7 +130,9 @@ class _Job:
         recipe = self.recipe
         modality = recipe.preset.modality
         name = self.options.name or modality
-        kept_options = self.options.model_dump(exclude={"paths", "labels"})
+        # Labels as they are written may name a person: folders and DICOM elements do.
+        kept_options = self.options.model_dump(exclude={"paths", "labels", "label_map"})
+        kept_options["labels_renamed"] = len(self.options.label_map)
         run.params({**kept_options, "size": recipe.size, "source": "built-in sample" if self.sample else "files"})
         self._read()
         with self.workspace.build(DATASET, name) as build:
@@ -158,7 +159,8 @@ class _Job:
             }
             # Of two ingests under one name at once, the second must see the patients of the first.
             with FileLock(self.workspace.private / f".{name}.lock"):
-                earlier, earlier_ties = _earlier(self.workspace, name)
+                folders = self.workspace.all(DATASET)
+                earlier = Earlier.of(p for p in folders if read_json(p / DATASET.main_file).get("name") == name)
                 written = writer.finish(
                     key=recipe.key,
                     name=name,
@@ -166,12 +168,18 @@ class _Job:
                     classes=self.options.classes,
                     caveats=self.caveats,
                     earlier=earlier,
-                    earlier_ties=earlier_ties,
                     # Simulated patients are as many as they say, though their ribs are alike.
                     join_alike=not self.sample,
                     extra=extra,
                 )
                 self.journal.settle(written.dropped)
+                if not len(written.kept):
+                    raise nothing_left(
+                        self.journal,
+                        self.where,
+                        "not one image is left of",
+                        "Ingest under another --name where patients are now named in another way than before.",
+                    )
                 _check_classes(written.meta["fingerprint"], [] if self.sample else self.options.paths)
                 summary = ledger.write(self.journal.rows(), build.path)
                 try:
@@ -202,7 +210,7 @@ class _Job:
 
     def _read(self) -> None:
         recipe = self.recipe
-        files = self.journal.choose(recipe)
+        files = self.journal.choose(recipe, self.options.label_map)
         groups = self.journal.groups(by_series=recipe.preset.modality in ("mri", "nuclear"))
         done = 0
         with isolation.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
@@ -239,20 +247,6 @@ class _Job:
             file = Path(folder, "ledger-summary.json")
             file.write_text(json.dumps(summary.to_dict(), indent=2) + "\n", encoding="utf-8")
             run.artifact(file)
-
-
-def _earlier(workspace: Workspace, name: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Earlier datasets of this name: subject -> split, of which the oldest word counts, and the ties of all images."""
-    known: dict[str, str] = {}
-    tied: set[tuple[str, str]] = set()
-    for folder in workspace.all(DATASET):
-        if read_json(folder / DATASET.main_file).get("name") == name:
-            rows = pq.read_table(folder / "splits.parquet").to_pylist()
-            images = pq.read_table(folder / "index.parquet", columns=["study", "pixel_digest"]).to_pylist()
-            for row, image in zip(rows, images, strict=True):
-                known.setdefault(row["subject"], row["split"])
-                tied.update(ties(row["subject"], row.get("also_subject"), image["study"], image["pixel_digest"]))
-    return known, sorted(tied)
 
 
 def _check_classes(fingerprint: Mapping[str, Any], paths: Sequence[str]) -> None:

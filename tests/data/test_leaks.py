@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medsyn.data import DatasetWriter, near, splits
+from medsyn.data.earlier import Earlier
 from medsyn.data.schema import SPLITS, ImageRecord
-from medsyn.data.settling import ties
 from medsyn.data.splits import FRACTIONS
 from medsyn.data.writer import Written
 
@@ -67,10 +67,11 @@ class Committed:
 
     rows: pd.DataFrame  # of splits.parquet, with pixel_digest, label, exposure
     written: Written
-    thumbnails: np.ndarray
-    subjects: list[str]
-    splits: dict[str, str]
-    ties: list[tuple[str, str]]
+    folders: list[Path]  # of this dataset and all earlier ones of its name
+
+    @cached_property
+    def splits(self) -> dict[str, str]:
+        return Earlier.of(self.folders).splits
 
 
 def described(number: int, subject: str, **values: object) -> ImageRecord:
@@ -99,36 +100,14 @@ def commit(folder: Path, images: Sequence[Image], key: bytes, before: Committed 
     for i, image in enumerate(images):
         key_of, values = f"{folder.name} {i}", {"label": image.label, "official_split": image.official}
         target.add(described(i, image.subject, image_key=key_of, **values), stored[i][None])
-    thumbs, subjects = near.thumbnail(stored / np.float32(65535)), [i.subject for i in images]
-    known = before.thumbnails if before else thumbs[:0]
-    found = near.near_ties(
-        np.concatenate([known, thumbs]), [*(before.subjects if before else []), *subjects], new_from=len(known)
-    )
-    written = target.finish(
-        key=key,
-        name="x",
-        modality="xray",
-        earlier=before.splits if before else {},
-        earlier_ties=[*(before.ties if before else []), *found.edges],
-    )
+    folders = [*(before.folders if before else []), folder]
+    written = target.finish(key=key, name="x", modality="xray", earlier=Earlier.of(folders[:-1]))
     index = pd.read_parquet(folder / "index.parquet", columns=["image", "image_key", "pixel_digest"])
     rows = index.merge(pd.read_parquet(folder / "splits.parquet"), on="image")
     shown = [images[int(key.split()[-1])] for key in rows["image_key"]]
     rows["exposure"] = [i.exposure for i in shown]
     rows["label"] = [i.label for i in shown]
-    split_of = dict(before.splits if before else {})
-    for row in rows.itertuples():
-        split_of.setdefault(row.subject, row.split)
-    later = [*(before.ties if before else []), *found.edges]
-    later += [t for row in rows.itertuples() for t in ties(row.subject, None, None, row.pixel_digest)]
-    return Committed(
-        rows,
-        written,
-        np.concatenate([known, thumbs]),
-        [*(before.subjects if before else []), *subjects],
-        split_of,
-        later,
-    )
+    return Committed(rows, written, folders)
 
 
 class Cohort:

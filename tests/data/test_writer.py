@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsyn.data import Dataset, settling, writer
+from medsyn.data.earlier import Earlier
 from medsyn.data.schema import ImageRecord
 from medsyn.data.splits import PRECEDENCE
 from medsyn.data.writer import DatasetWriter, Written
@@ -69,7 +70,9 @@ def commit(
             study=image.study,
         )
         target.add(record, noise(image.pixels))
-    written = target.finish(key=KEY, name="x", modality="xray", earlier=earlier, earlier_ties=earlier_ties)
+    written = target.finish(
+        key=KEY, name="x", modality="xray", earlier=Earlier(dict(earlier or {}), list(earlier_ties))
+    )
     write_json(folder / "dataset.json", written.meta)
     return written
 

@@ -22,7 +22,7 @@ from medsyn.errors import DataError, EnvironmentFault
 from medsyn.ingest import reading, stage
 from medsyn.workspace import Workspace, read_json
 
-from .conftest import dicom, picture, table
+from .conftest import dicom, picture, png, table
 
 Read = list[int]
 
@@ -115,14 +115,85 @@ def test_other_labels_need_no_reading(tmp_path: Path, workspace: Workspace, read
     assert sorted(result.images_per_class) == ["x", "y", "z"]
 
 
-def test_other_settings_are_read_anew(tmp_path: Path, workspace: Workspace, read: Read) -> None:
+def test_a_name_is_added_to_by_the_same_settings_alone(tmp_path: Path, workspace: Workspace, read: Read) -> None:
     one, two = films(tmp_path / "one", range(20)), films(tmp_path / "two", range(20, 40))
     go(workspace, one, name="n")
-    result = go(workspace, two, name="n", size=16)
-    assert (result.images, Dataset.open(result.path).image_shape) == (20, (1, 16, 16))
+    with pytest.raises(DataError, match="'n' holds 20 files that were read with other settings"):
+        go(workspace, two, name="n", size=16)
+    assert go(workspace, two, name="n").images == 40
     read.clear()
-    assert go(workspace, one, name="n", size=16).images == 40
-    assert len(read) == 20
+    both = IngestOptions(paths=[str(one), str(two)], name="n", size=16, workers=1)
+    assert Dataset.open(stage.run(both, workspace).path).image_shape == (1, 16, 16)
+    assert len(read) == 40
+
+
+def test_a_run_that_fails_takes_nothing_away(tmp_path: Path, workspace: Workspace) -> None:
+    one, two = films(tmp_path / "one", range(20)), films(tmp_path / "two", range(20, 40))
+    go(workspace, one, labels(tmp_path / "1.csv", one), name="n")
+    wrong = table(tmp_path / "wrong.csv", [{"file": "nowhere", "label": "a"}, {"file": "nothing", "label": "b"}])
+    for folder in (one, two):
+        with pytest.raises(DataError, match="no row fits"):
+            go(workspace, folder, wrong, name="n")
+    result = go(workspace, two, labels(tmp_path / "2.csv", two), name="n")
+    assert (result.images, sum(map(sum, (s.values() for s in result.images_per_class.values())))) == (40, 40)
+
+
+def test_labels_hold_until_others_come(tmp_path: Path, workspace: Workspace, read: Read) -> None:
+    """A second table names only what is new in a folder; the earlier files keep their labels and patients."""
+    folder = tmp_path / "pictures"
+    rows = []
+    for i in range(12):
+        png(folder / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
+        rows.append({"file": f"{i}.png", "label": "ab"[i % 2], "patient_id": f"p{i}"})
+    options = {"name": "n", "modality": "xray"}
+    first = go(workspace, folder, table(tmp_path / "1.csv", rows), **options)
+    for i in range(12, 20):
+        png(folder / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
+        rows.append({"file": f"{i}.png", "label": "ab"[i % 2], "patient_id": f"p{i}"})
+    read.clear()
+    second = go(workspace, folder, table(tmp_path / "2.csv", rows[12:]), **options)
+    assert len(read) == 8
+    assert (first.images, second.images, second.subjects) == (12, 20, 20)
+    assert sum(map(sum, (s.values() for s in second.images_per_class.values()))) == 20
+
+
+def test_segmentations_stay_with_their_images(tmp_path: Path, workspace: Workspace) -> None:
+    folder = tmp_path / "pictures"
+    for i in range(6):
+        png(folder / "images" / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
+    for i in range(3):
+        png(folder / "masks" / f"{i}.png", (picture(i, 32, 8) > 128).astype(np.uint8))
+    options = {"name": "n", "modality": "xray", "subject_from": "file"}
+    first, second = (Dataset.open(go(workspace, folder, **options).path) for _ in range(2))
+    assert first.digest == second.digest
+    assert first.table["has_mask"].sum() == second.table["has_mask"].sum() == 3
+    rows = first.table.index.to_numpy()
+    assert np.array_equal(first.masks(rows), second.masks(rows))
+    second.verify()
+
+
+def test_what_failed_is_tried_again(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = films(tmp_path / "films", range(20))
+    real = reading.READERS["dicom"]
+
+    def broken(found: object, recipe: object) -> object:
+        if found.number == 7:  # type: ignore[attr-defined]
+            raise OSError(5, "Input/output error")
+        return real(found, recipe)  # type: ignore[arg-type]
+
+    monkeypatch.setitem(reading.READERS, "dicom", broken)  # type: ignore[arg-type]
+    assert go(workspace, folder, max_failures=0.5).outcomes["failed"] == 1
+    monkeypatch.setitem(reading.READERS, "dicom", real)
+    assert go(workspace, folder).images == 20
+
+
+def test_another_project_key_reads_anew(tmp_path: Path, workspace: Workspace) -> None:
+    folder = films(tmp_path / "films", range(20))
+    go(workspace, folder)
+    (workspace.private / "project.key").write_text("ab" * 32 + "\n")
+    films(folder, range(20, 21))
+    result = go(workspace, folder)
+    assert (result.images, result.subjects) == (21, 11)
 
 
 def test_a_deleted_dataset_is_read_anew(tmp_path: Path, workspace: Workspace, read: Read) -> None:
@@ -166,7 +237,7 @@ def test_too_many_failures_keep_what_was_read(tmp_path: Path, workspace: Workspa
     assert pd.read_csv(str(e.value).split(":")[0])["outcome"].value_counts().to_dict() == {"ingested": 20, "failed": 2}
     read.clear()
     assert go(workspace, folder, max_failures=0.1).images == 20
-    assert not read
+    assert read == [21, 22]  # what failed is tried again
 
 
 def test_two_ingests_of_the_same_do_not_meet(tmp_path: Path, workspace: Workspace) -> None:

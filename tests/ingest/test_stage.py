@@ -301,10 +301,10 @@ def test_one_name_is_drawn_by_one_ingest_at_a_time(
 
         return wrapped
 
-    monkeypatch.setattr(stage, "_earlier", locked(stage._earlier))
+    monkeypatch.setattr(stage.Earlier, "of", locked(stage.Earlier.of))
     monkeypatch.setattr(Workspace, "reserve", locked(Workspace.reserve))
     go(workspace, folder, subject_from="file")
-    assert seen == ["_earlier", "reserve"]
+    assert seen == ["of", "reserve"]
 
 
 # ---- errors
