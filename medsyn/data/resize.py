@@ -35,14 +35,19 @@ def shrink(values: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0
 
 def _block_means(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Means of blocks of ``rows`` x ``columns``, float32; those at the end may be of fewer."""
-    for axis, block in ((0, rows), (1, columns)):
-        n = values.shape[axis]
-        if block == 1:
-            continue
-        starts = np.arange(0, n, block)
-        lengths = np.diff(starts, append=n).astype(np.float32)
-        values = np.add.reduceat(values, starts, axis=axis) / (lengths[:, None] if axis == 0 else lengths)
+    if rows > 1:
+        values = _row_means(values, rows)
+    if columns > 1:
+        values = _row_means(np.ascontiguousarray(values.T), columns).T
     return np.ascontiguousarray(values, np.float32)
+
+
+def _row_means(values: np.ndarray, block: int) -> np.ndarray:
+    whole = len(values) // block * block
+    means = np.einsum("ijk->ik", values[:whole].reshape(-1, block, values.shape[1])) / np.float32(block)
+    if whole == len(values):
+        return means
+    return np.concatenate([means, values[whole:].mean(axis=0, keepdims=True, dtype=np.float32)])
 
 
 def fit_mask(mask: np.ndarray, size: int, pixel: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:

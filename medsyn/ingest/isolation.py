@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,7 @@ SILENCE = 30.0
 AHEAD = 2
 """Items under way for each worker."""
 _LOOK = 0.5
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # of malloc.h
 _CRASHED = Refused("crashed", "the decoder died of it, twice: a defect of the file, or memory ran out", "failed")
 _TIMED_OUT = Refused("timed_out", f"nothing came of it within {SILENCE:.0f} s", "failed")
 _signs: Any = None  # of this worker: number of the input it is at, and since when
@@ -43,7 +45,7 @@ def at(number: int) -> None:
 @contextmanager
 def mapper(processes: int | None, files: int) -> Iterator[Mapper]:
     """An ordered map, over processes where that pays; see `workers`."""
-    if processes == 1 or files < IN_PROCESS:
+    if files < IN_PROCESS:
         yield map
         return
     with workers(processes or compute.cores()) as spread:
@@ -137,6 +139,7 @@ class _Worker:
 def _work(pipe: Connection, signs: Any) -> None:
     global _signs
     compute.begin_worker(os.getppid())
+    _keep_memory()
     _signs = signs
     # Decoders in C and Rust write what they like, file names and headers included.
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -151,6 +154,16 @@ def _work(pipe: Connection, signs: Any) -> None:
         except Exception as error:
             answer = False, error
         pipe.send(answer)
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what is freed: fresh pages for every image take longer than reading it."""
+    try:
+        allocator = ctypes.CDLL("libc.so.6")
+        allocator.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
+        allocator.mallopt(_M_TRIM_THRESHOLD, 256 * 2**20)
+    except (OSError, AttributeError):  # another C library
+        return
 
 
 def _map(pool: list[_Worker], function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
