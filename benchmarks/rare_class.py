@@ -115,7 +115,7 @@ def ingest(name: str, workspace: Path) -> None:
         writer.writeheader()
         # No patient is known: near-duplicates share a group, which is the nearest thing to one.
         writer.writerows(row | {"patient_id": row["dup_group"]} for row in rows)
-    medsyn.ingest(DATA / "mri", labels=str(labels), modality="mri", size=64, workspace=workspace)
+    medsyn.ingest(DATA / "mri", labels=str(labels), modality="mri", size=64, subject_from="file", workspace=workspace)
 
 
 if __name__ == "__main__":

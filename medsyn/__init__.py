@@ -11,10 +11,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "MedsynError", "SyntheticSet", "Workspace", "augment", "evaluate", "ingest", "train_gan"]
+__all__ = [
+    "Dataset",
+    "MedsynError",
+    "SyntheticSet",
+    "Workspace",
+    "augment",
+    "evaluate",
+    "ingest",
+    "inspect_dataset",
+    "train_gan",
+]
 
 if TYPE_CHECKING:
-    from medsyn.api import augment, evaluate, ingest, train_gan
+    from medsyn.api import augment, evaluate, ingest, inspect_dataset, train_gan
     from medsyn.data import Dataset
     from medsyn.errors import MedsynError
     from medsyn.synthetic import SyntheticSet
@@ -25,6 +35,7 @@ _WHERE = {
     "MedsynError": "medsyn.errors",
     "SyntheticSet": "medsyn.synthetic",
     "Workspace": "medsyn.workspace",
+    "inspect_dataset": "medsyn.api",
     "train_gan": "medsyn.api",
 }
 _CALLABLE_PACKAGES = ("ingest", "augment", "evaluate")

@@ -1,4 +1,4 @@
-"""The four stages as plain functions, for notebooks and scripts."""
+"""The four stages, and the inspection of a dataset, as plain functions for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medsyn.evaluate.stage import EvaluateResult
     from medsyn.gan.stage import TrainResult
     from medsyn.ingest.stage import IngestResult
+    from medsyn.inspection.stage import InspectResult
 
 
 def ingest(
@@ -52,6 +53,32 @@ def augment(
 def evaluate(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> EvaluateResult:
     """Judge the newest synthetic set; options as in `medsyn.config.EvaluateOptions`."""
     return _run("evaluate", options, workspace, progress)
+
+
+def inspect_dataset(
+    dataset: str | Path | None = None,
+    *,
+    modality: str | None = None,
+    html: str | Path | None = None,
+    workspace: str | Path | None = None,
+) -> InspectResult:
+    """Look at a dataset before anything learns from it: counts, confounders, grey values, leaks, inputs.
+
+    Args:
+        dataset: Folder or name; default: the newest, of ``modality`` where that is given.
+        modality: Of the newest dataset.
+        html: File or folder of the page; default: ``inspections/<dataset>.html`` of the workspace.
+        workspace: As for `ingest`.
+
+    Returns:
+        The facts as ``report`` (`medsyn.inspection.results.Inspection`), and the page as ``html``.
+
+    Raises:
+        MedsynError: With what is wrong, where, and how to mend it.
+    """
+    from medsyn.inspection import stage
+
+    return stage.run(Workspace(workspace), dataset, modality, html)
 
 
 def _run(stage: str, options: dict[str, Any], workspace: str | Path | None, progress: Progress) -> Any:

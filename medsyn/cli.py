@@ -34,7 +34,9 @@ WorkspaceOption = Annotated[
     Path | None,
     typer.Option("--workspace", "-w", envvar="MEDSYN_WORKSPACE", help="Folder for everything medsyn makes."),
 ]
-ModalityOption = Annotated[str | None, typer.Option(help="xray, mri, ct or ultrasound.")]
+ModalityOption = Annotated[
+    str | None, typer.Option(help="xray, mri, ct, ultrasound, mammography, angiography or nuclear.")
+]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 ThreadsOption = Annotated[int | None, typer.Option(help="Threads of torch; default: the cores.")]
@@ -44,13 +46,37 @@ ThreadsOption = Annotated[int | None, typer.Option(help="Threads of torch; defau
 def ingest(
     paths: Annotated[list[str] | None, typer.Argument(help="Files and folders; none: the built-in sample.")] = None,
     labels: Annotated[str | None, typer.Option(help="CSV with one row an image.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Its column with the class.")] = None,
+    label_columns: Annotated[
+        list[str] | None, typer.Option("--label-column", help="Its column with the class; more: further targets.")
+    ] = None,
+    label_from: Annotated[str | None, typer.Option(help="Class from the folder, or a DICOM tag: tag:NAME.")] = None,
+    label_map: Annotated[
+        list[str] | None, typer.Option("--map", help="A label under another name: pos=pneumonia; repeatable.")
+    ] = None,
+    mask_label: Annotated[str | None, typer.Option(help="Class of a slice by its mask: lesion>0.")] = None,
     classes: Annotated[str | None, typer.Option(help="The classes there are, in order: normal,pneumonia.")] = None,
-    file_column: Annotated[str | None, typer.Option(help="Its column with the file name.")] = None,
-    subject_column: Annotated[str | None, typer.Option(help="Its column with the patient.")] = None,
+    file_column: Annotated[
+        str | None, typer.Option(help="Its column that names the file, patient, study, series or SOP instance.")
+    ] = None,
+    subject_from: Annotated[
+        str | None, typer.Option(help="Its column with the patient; or file, or folder: each one is a patient.")
+    ] = None,
     modality: ModalityOption = None,
-    name: Annotated[str | None, typer.Option(help="Name of the dataset; default: the modality.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the dataset; one that exists is added to. Default: the modality.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the stored images in pixels.")] = None,
+    window: Annotated[str | None, typer.Option(help="Of CT: lung, soft, brain, bone, or centre,width.")] = None,
+    slices: Annotated[str | None, typer.Option(help="Of volumes: all, middle or every=N.")] = None,
+    colour: Annotated[str | None, typer.Option(help="Of colour images: grey or rgb.")] = None,
+    allow_burned_in: Annotated[
+        bool | None, typer.Option("--allow-burned-in", help="Take images that say they show text.")
+    ] = None,
+    show_paths: Annotated[
+        bool | None, typer.Option("--show-paths", help="Name files by path, not by ledger number.")
+    ] = None,
+    max_failures: Annotated[float | None, typer.Option(help="Share of the files that may fail.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Values a file may claim to hold.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores.")] = None,
     seed: SeedOption = None,
     sample_subjects: Annotated[int | None, typer.Option(help="Simulated patients of the built-in sample.")] = None,
@@ -149,6 +175,22 @@ def evaluate(
 ) -> None:
     """Tell whether the synthetic cases help a classifier, by how much, and whether they copy patients."""
     _stage("evaluate", locals())
+
+
+@app.command("inspect", epilog="Example: [bold]medsyn inspect xray[/]")
+def inspect_dataset(
+    dataset: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    modality: ModalityOption = None,
+    html: Annotated[Path | None, typer.Option(help="File or folder of the page; default: in the workspace.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON; a page only with --html.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Show what is in a dataset: counts, confounders, grey values, leaks; in the terminal and as HTML."""
+    with _guard():
+        from medsyn.inspection import console, stage
+
+        found = stage.run(_open(workspace), dataset, modality, html, write_page=html is not None or not json)
+        console.tell(found, as_json=json)
 
 
 @app.command(epilog="Example: [bold]medsyn run pipelines/chest_xray.yaml[/]")

@@ -86,23 +86,30 @@ def executor(workers: int | None = None) -> Iterator[Executor]:
 
     Workers start fresh (spawn): forking a process that holds threads or a database is asking for deadlocks.
     """
+    with one_thread():
+        pool = ProcessPoolExecutor(
+            workers or cores(), mp_context=get_context("spawn"), initializer=begin_worker, initargs=(os.getpid(),)
+        )
+        try:
+            yield pool
+        except BaseException:
+            # Without an end put to them, the interpreter would wait for what they are at: a whole training.
+            workers_of = list((getattr(pool, "_processes", None) or {}).values())
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in workers_of:
+                process.terminate()
+            raise
+        else:
+            pool.shutdown()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Processes that start in here use one thread each."""
     previous = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
-    pool = ProcessPoolExecutor(
-        workers or cores(), mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(os.getpid(),)
-    )
-
     try:
-        yield pool
-    except BaseException:
-        # Without an end put to them, the interpreter would wait for what they are at: a whole training.
-        workers_of = list((getattr(pool, "_processes", None) or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in workers_of:
-            process.terminate()
-        raise
-    else:
-        pool.shutdown()
+        yield
     finally:
         if previous is None:
             os.environ.pop("OMP_NUM_THREADS", None)
@@ -110,7 +117,7 @@ def executor(workers: int | None = None) -> Iterator[Executor]:
             os.environ["OMP_NUM_THREADS"] = previous
 
 
-def _begin_worker(parent: int) -> None:
+def begin_worker(parent: int) -> None:
     """Leave interrupts to the parent, and end with it: a killed parent cannot tell its workers to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

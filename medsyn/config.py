@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from medsyn.errors import UsageError
 
-Modality = Literal["xray", "mri", "ct", "ultrasound"]
-MODALITIES: tuple[Modality, ...] = ("xray", "mri", "ct", "ultrasound")
+Modality = Literal["xray", "mri", "ct", "ultrasound", "mammography", "angiography", "nuclear"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 Balance = Literal["match", "equal", "minority"]
 Measure = Literal["auroc", "auprc", "balanced_accuracy", "accuracy", "f1", "brier"]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
@@ -46,6 +46,7 @@ class Preset(_Strict):
     storage: Literal["uint16", "hounsfield"]
     percentiles: tuple[float, float] | None = Field(None, description="display range where no window is stated")
     window: tuple[float, float] | None = Field(None, description="centre and width, applied to all on read")
+    colour: Literal["grey", "rgb"] = Field("grey", description="what becomes of colour images: luminance, or kept")
     orientation: Literal["as_acquired", "axial"] = Field(description="along which axis volumes are cut into slices")
     augmentation: Augmentation
     diffaugment: list[Literal["flip", "translation", "brightness", "contrast", "cutout"]]
@@ -59,21 +60,43 @@ class Preset(_Strict):
 
 # ---- stages
 
+WINDOWS: dict[str, tuple[float, float]] = {
+    "lung": (-600.0, 1500.0),
+    "soft": (40.0, 400.0),
+    "brain": (40.0, 80.0),
+    "bone": (480.0, 2500.0),
+}
+"""Usual windows of CT: centre and width in Hounsfield units."""
+
 
 class IngestOptions(_Strict):
     """Options of ``medsyn ingest``."""
 
     paths: list[str] = Field(default_factory=list, description="files and folders; none: the built-in sample")
     labels: str | None = Field(None, description="CSV with one row an image")
-    label_column: str = "label"
+    label_columns: list[str] = Field(
+        default=["label"], min_length=1, description="the first is the class, the others are further targets"
+    )
+    label_from: str | None = Field(None, pattern=r"^(folder|tag:[A-Za-z0-9]+)$", description="instead of a CSV")
+    label_map: dict[str, str] = Field(default={}, description="label as written -> class; '' drops it")
     classes: list[str] | None = Field(
         None, min_length=2, description="the classes there are, in order; default: sorted"
     )
-    file_column: str | None = Field(None, description="column with the file name; found by itself when not given")
-    subject_column: str | None = Field(None, description="column with the patient; found by itself when not given")
+    file_column: str | None = Field(None, description="column that names the files; default: found")
+    subject_from: str | None = Field(None, description="column with the patient, file or folder; default: found")
+    mask_label: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_.-]+\s*(>|>=|=)\s*\d+$", description="slices by their mask: lesion>0"
+    )
     modality: Modality | None = Field(None, description="found by itself in DICOM")
-    name: Name | None = Field(None, description="name of the dataset; default: the modality")
+    name: Name | None = Field(None, description="name of the dataset, added to where it exists; default: the modality")
     size: int | None = Field(None, ge=16, le=1024)
+    window: tuple[float, float] | None = Field(None, description="of CT: lung, soft, brain, bone, or centre,width")
+    slices: str = Field("all", pattern=r"^(all|middle|every=[1-9]\d*)$", description="of volumes")
+    colour: Literal["grey", "rgb"] | None = Field(None, description="of colour images; default: the preset's")
+    allow_burned_in: bool = Field(False, description="take images whose header says that text is burned in")
+    show_paths: bool = Field(False, description="name files by path instead of by ledger number")
+    max_failures: float = Field(0.05, ge=0, le=1, description="share of the files that may fail")
+    max_pixels: int = Field(2**28, ge=2**16, description="values of one file above which its header counts as a lie")
     workers: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0, description="of the built-in sample")
     sample_subjects: int = Field(300, ge=30, description="simulated patients of the built-in sample")
@@ -82,6 +105,32 @@ class IngestOptions(_Strict):
     @classmethod
     def _from_text(cls, value: object) -> object:
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("label_columns", mode="before")
+    @classmethod
+    def _one_column(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, list):
+            return value
+        if not all(isinstance(pair, str) and "=" in pair for pair in value):
+            raise ValueError("say written=class, as in --map pos=pneumonia")
+        return dict(pair.split("=", 1) for pair in value)
+
+    @field_validator("window", mode="before")
+    @classmethod
+    def _window(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value in WINDOWS:
+            return WINDOWS[value]
+        parts = value.split(",")
+        if len(parts) != 2:
+            raise ValueError(f"say {', '.join(WINDOWS)}, or centre,width as in 40,400")
+        return parts
 
 
 class TrainOptions(_Strict):

@@ -81,7 +81,9 @@ def show_next(stage: str, result: Any, workspace: Path | None) -> None:
     """Print the command that comes next, with the workspace where one was named."""
     following = {"ingest": "train-gan", "train-gan": "augment", "augment": "evaluate"}.get(stage)
     if following:
-        named = f" --workspace {_path(workspace)}" if workspace else ""
+        named = f" --workspace {shown_path(workspace)}" if workspace else ""
+        if stage == "ingest":
+            out.print(f"[dim]Look at it: medsyn inspect{named}[/]")
         out.print(f"[dim]Next: medsyn {following} --modality {result.modality}{named}[/]")
 
 
@@ -100,7 +102,7 @@ def _ingest(result: Any) -> None:
         out.print(table)
     else:
         warn("No image has a label, so no generator can be trained on this: ingest again with --labels labels.csv.")
-    out.print(f"[dim]inputs: {outcomes} (each one in {_path(result.ledger)})[/]")
+    out.print(f"[dim]{result.files} files: {outcomes} (each one in {shown_path(result.ledger)})[/]")
     for caveat in result.caveats:
         warn(caveat)
 
@@ -111,7 +113,7 @@ def _train(result: Any) -> None:
         f"[green]✓[/] generator [bold]{escape(result.path.name)}[/]: {result.kimg:.1f} kimg in {result.seconds:.0f} s"
         + (f" ({monitor} on tune)" if monitor else "")
     )
-    out.print(f"[dim]samples: {_path(result.grid)}[/]")
+    out.print(f"[dim]samples: {shown_path(result.grid)}[/]")
 
 
 def _augment(result: Any) -> None:
@@ -119,7 +121,7 @@ def _augment(result: Any) -> None:
     out.print(f"[green]✓[/] synthetic set [bold]{escape(result.path.name)}[/]: {result.n} images ({escape(counts)})")
     if result.rejected:
         out.print("[dim]rejected: " + ", ".join(f"{n} {reason}" for reason, n in result.rejected.items()) + "[/]")
-    out.print(f"[dim]{_path(result.path)}, contact sheet: {_path(result.contact_sheet)}[/]")
+    out.print(f"[dim]{shown_path(result.path)}, contact sheet: {shown_path(result.contact_sheet)}[/]")
 
 
 def _evaluate(result: Any) -> None:
@@ -129,7 +131,7 @@ def _evaluate(result: Any) -> None:
     out.print(escape(verdict.sentence))
     for warning in verdict.warnings:
         warn(warning)
-    out.print(f"Report: {_path(result.html)}")
+    out.print(f"Report: {shown_path(result.html)}")
 
 
 def warn(text: str) -> None:
@@ -144,7 +146,8 @@ def ui_hint(command: str) -> None:
     out.print(f"Runs:   {escape(command)}")
 
 
-def _path(path: Path) -> str:
+def shown_path(path: Path) -> str:
+    """A path as the user may type it, relative where that is shorter."""
     try:
         short = path.relative_to(Path.cwd())
     except ValueError:

@@ -33,6 +33,8 @@ class Run:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; nested values become dotted keys."""
+        if self._failed:
+            return
         from mlflow.entities import Param
 
         flat = {k: str(v)[:500] for k, v in _flatten(values).items()}
@@ -47,6 +49,8 @@ class Run:
             rows: Each a mapping of metric names to finite numbers; ``step_key``, where present, is the step (images
                 shown, for training).
         """
+        if self._failed:
+            return
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -60,6 +64,8 @@ class Run:
             self._try(lambda c, i=start: c.log_batch(self.id, metrics=items[i : i + BATCH]))
 
     def tags(self, values: Mapping[str, Any]) -> None:
+        if self._failed:
+            return
         from mlflow.entities import RunTag
 
         self._try(lambda c: c.log_batch(self.id, tags=[RunTag(k, str(v)) for k, v in values.items()]))

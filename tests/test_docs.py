@@ -47,9 +47,14 @@ def test_the_extractor_of_the_page(here):
     assert extractor("texture:factory")(images).shape[0] == 6
 
 
-def test_links_to_headings_exist():
-    headings = {
-        re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
-    }
-    for link in re.findall(r"\]\(#([\w-]+)\)", PAGE):
-        assert link in headings, link
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize("page", sorted([*DOCS.glob("*.md"), DOCS.parent / "README.md"]), ids=lambda p: p.name)
+def test_links_to_pages_and_headings_exist(page):
+    for target, heading in re.findall(r"\]\((?!https?:)([\w./-]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")):
+        file = (page.parent / target) if target else page
+        assert file.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}, heading

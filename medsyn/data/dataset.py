@@ -88,6 +88,15 @@ class Dataset:
     def _shards(self) -> list[np.ndarray]:
         return [np.load(self.path / shard["file"], mmap_mode="r") for shard in self.meta["shards"]]
 
+    @cached_property
+    def _masks(self) -> list[np.ndarray]:
+        return [np.load(self.path / shard["file"], mmap_mode="r") for shard in self.meta.get("masks") or ()]
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Number of images up to the end of each shard."""
+        return np.cumsum([shard["images"] for shard in self.meta["shards"]])
+
     def rows(self, *splits: Split, labelled: bool = True) -> np.ndarray:
         """Numbers of the images of some splits, ascending, int64 ``[n]``; all visible splits when none is named.
 
@@ -120,6 +129,23 @@ class Dataset:
             out[here] = self._shards[shard][place[here, 1]]
         return out
 
+    def one(self, image: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Stored pixels ``[C, H, W]`` and segmentation ``[H, W]`` uint8 of one image, without looking at any table."""
+        shard = int(np.searchsorted(self._ends, image, side="right"))
+        row = image - (int(self._ends[shard - 1]) if shard else 0)
+        return np.array(self._shards[shard][row]), np.array(self._masks[shard][row]) if self._masks else None
+
+    def masks(self, rows: np.ndarray) -> np.ndarray:
+        """Segmentations, uint8 ``[n, H, W]``; zeros where column ``has_mask`` says that there is none.
+
+        Raises:
+            DataError: No image of this dataset has one.
+        """
+        if not self._masks:
+            raise DataError("holds no masks", where=self.path, mend="Ingest images together with their masks.")
+        place = self.table.loc[rows, ["shard", "row"]].to_numpy()
+        return np.stack([self._masks[shard][row] for shard, row in place])
+
     def images(self, rows: np.ndarray, window: tuple[float, float] | None = None) -> np.ndarray:
         """Images as they are shown: float32 ``[n, C, H, W]`` in [0, 1], 0 black.
 
@@ -141,7 +167,7 @@ class Dataset:
         Raises:
             DataError: A shard is not what was committed.
         """
-        for shard in self.meta["shards"]:
+        for shard in [*self.meta["shards"], *(self.meta.get("masks") or ())]:
             file = self.path / shard["file"]
             if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != shard["sha256"]:
                 raise DataError("is damaged or missing", where=file, mend="Ingest the scans again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -40,8 +41,11 @@ INDEX = pa.schema(
         pa.field("unit", pa.string(), nullable=False),  # HU, or "relative"
         pa.field("display_low", pa.float64(), nullable=False),  # value shown black (white if inverted)
         pa.field("display_high", pa.float64(), nullable=False),
-        pa.field("display_source", pa.string(), nullable=False),  # window, voi_lut, percentiles, preset, dtype
+        pa.field("display_source", pa.string(), nullable=False),  # window, voi_lut, percentiles, preset, user, dtype
         pa.field("inverted", pa.bool_(), nullable=False),  # MONOCHROME1
+        pa.field("photometric", pa.string()),  # Photometric Interpretation of the source, of an allow-list
+        pa.field("has_mask", pa.bool_(), nullable=False),  # whether its row of masks-*.npy is a segmentation
+        pa.field("mask_digest", pa.string()),  # SHA-256 of that
         pa.field("synthetic", pa.bool_(), nullable=False),
         pa.field("view", pa.string()),  # allow-listed covariates
         pa.field("sex", pa.string()),
@@ -72,6 +76,20 @@ SPLIT_TABLE = pa.schema(
 )
 
 
+STAGED = pa.schema(
+    [
+        pa.field("source", pa.int64(), nullable=False),
+        pa.field("frame", pa.int32()),
+        *(field for field in INDEX if field.name not in ("image", "shard", "row")),
+        pa.field("also_subject", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("targets", pa.map_(pa.string(), pa.list_(pa.string(), 2))),  # value and state
+        pa.field("official_split", pa.string()),
+    ]
+)
+"""All columns of an `ImageRecord`, as they wait for the final tables."""
+
+
 @dataclass
 class ImageRecord:
     """What a source knows about one image; the writer adds the rest.
@@ -79,8 +97,10 @@ class ImageRecord:
     Attributes:
         source: Ledger number of the input file, so that its outcome can be corrected later.
         image_key: Keyed hash that identifies the image across ingests.
+        frame: Number within that file, None where it holds one image.
         also_subject: Another key of the same patient, where two sources name one.
         label: Class name, or None where there is none.
+        targets: Further tasks: name -> value (None unless it is known) and state, as in `TARGETS`.
         official_split: ``train``, ``val`` or ``test`` where the source comes with a split.
         other columns: As in `INDEX`.
     """
@@ -99,9 +119,14 @@ class ImageRecord:
     display_high: float
     display_source: str
     inverted: bool = False
+    photometric: str | None = None
+    has_mask: bool = False
+    mask_digest: str | None = None
     synthetic: bool = False
+    frame: int | None = None
     also_subject: str | None = None
     label: str | None = None
+    targets: Mapping[str, tuple[str | None, str]] | None = None
     official_split: str | None = None
     series: str | None = None
     study: str | None = None

@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from medsyn.data.schema import Split
 
@@ -32,20 +37,20 @@ class Unit:
     official_train: bool = False
 
 
-def join(edges: Iterable[tuple[str, str]], keys: Iterable[str]) -> dict[str, str]:
-    """Connected components: each key's component, named by its smallest member."""
-    parent = {key: key for key in keys}
+def join(left: pd.Series, right: pd.Series) -> pd.Series:
+    """Connected components of the graph with edges ``left[i]`` - ``right[i]``.
 
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
+    Args:
+        left: Names, str ``[m]``.
+        right: Names, str ``[m]``.
 
-    for a, b in edges:
-        low, high = sorted((root(a), root(b)))
-        parent[high] = low
-    return {key: root(key) for key in parent}
+    Returns:
+        Component number, int ``[n]``, indexed by name.
+    """
+    codes, nodes = pd.factorize(pd.concat([left, right], ignore_index=True))
+    a, b = codes[: len(left)], codes[len(left) :]
+    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(len(nodes), len(nodes)))
+    return pd.Series(connected_components(graph, directed=False)[1], index=nodes)
 
 
 def rank(key: bytes, unit: str) -> bytes:

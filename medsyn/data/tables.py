@@ -1,11 +1,15 @@
-"""Reading a CSV that names files: its columns by their usual names, its values as text."""
+"""Reading a table that names files: its columns by their usual names, its values as text."""
 
 from __future__ import annotations
 
-import csv
-import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from medsyn.errors import DataError
 
@@ -19,33 +23,60 @@ MISSING = frozenset({"", "nan", "na", "n/a", "null", "<na>"})
 
 
 def read(path: Path, option: str) -> tuple[list[dict[str, str]], list[str]]:
-    """Rows and column names of a table with commas, semicolons or tabs.
+    """Rows and column names of a table; see `read_frame`."""
+    frame = read_frame(path, option)
+    return frame.to_dict("records"), list(frame.columns)  # type: ignore[return-value]
+
+
+def read_frame(path: Path, option: str) -> pd.DataFrame:
+    """A table with commas, semicolons or tabs, or Parquet, column by column.
 
     Args:
-        path: The file, UTF-8.
+        path: The file; text is UTF-8.
         option: Which option named it, for the message.
+
+    Returns:
+        Every value as the text that was written, ``""`` where there is none.
 
     Raises:
         DataError: Missing, unreadable or empty.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with open(path, "rb") as file:
+            head = file.readline().decode("utf-8-sig", "replace")
+        frame = _parquet(path) if head.startswith("PAR1") else _text(path, max(",;\t", key=head.count))
     except FileNotFoundError:
         raise DataError("no such file", where=path, mend=f"Check {option}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read as UTF-8 text ({type(error).__name__})", where=path) from None
-    head = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=head.count)
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="", strict=True)
-        columns = [c.strip() for c in reader.fieldnames or []]
-        reader.fieldnames = columns
-        rows = [{k: v or "" for k, v in row.items() if isinstance(k, str)} for row in reader]
-    except csv.Error:
+    except pd.errors.EmptyDataError:
+        raise DataError("has no row", where=path) from None
+    except (pd.errors.ParserError, pa.ArrowException):
         raise DataError("is not a CSV table", where=path) from None
-    if not rows:
+    frame.columns = [str(c).strip() for c in frame.columns]
+    if not len(frame):
         raise DataError("has no row", where=path)
-    return rows, columns
+    return frame.loc[:, ~frame.columns.duplicated()]
+
+
+def _text(path: Path, delimiter: str) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.ParserWarning)  # rows that are longer than the header
+        return pd.read_csv(
+            path, sep=delimiter, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
+        ).fillna("")
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    table, columns = pq.read_table(path), {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+            continue
+        if pa.types.is_floating(column.type):
+            whole = pc.all(pc.equal(column, pc.round(column))).as_py()
+            column = column.cast(pa.int64()) if whole else column
+        columns[name] = column.cast(pa.string()).fill_null("").to_pandas()
+    return pd.DataFrame(columns)
 
 
 def find_column(columns: Sequence[str], wanted: Sequence[str]) -> str | None:

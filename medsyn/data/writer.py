@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medsyn.data import near, settling
 from medsyn.data import splits as splitting
-from medsyn.data.schema import CLASS_TASK, INDEX, SCHEMA_VERSION, SPLIT_TABLE, SPLITS, TARGETS, ImageRecord
+from medsyn.data.dataset import display
+from medsyn.data.earlier import Earlier
+from medsyn.data.grey import luminance
+from medsyn.data.likeness import SIDE
+from medsyn.data.near import NearTies
+from medsyn.data.schema import (
+    CLASS_TASK,
+    INDEX,
+    SCHEMA_VERSION,
+    SPLIT_TABLE,
+    SPLITS,
+    STAGED,
+    TARGETS,
+    ImageRecord,
+)
+from medsyn.data.settling import Dropped, Settled
 
 SHARD_BYTES = 64 * 2**20
-
-
-@dataclass
-class Dropped:
-    """An image that was read but not kept; reported to the ledger."""
-
-    source: int
-    reason: str  # duplicate, label_conflict, bridges_splits
-    detail: str
+BATCH = 4096
+"""Rows that wait in memory."""
 
 
 @dataclass
@@ -33,11 +43,14 @@ class Written:
     """What `DatasetWriter.finish` made."""
 
     meta: dict[str, Any]
+    kept: np.ndarray  # places of the images that stay, in the order of `DatasetWriter.add`
     dropped: list[Dropped] = field(default_factory=list)
 
 
 class DatasetWriter:
-    """Collects images in a staging file, then settles duplicates and splits, then writes the final parts.
+    """Collects images in staging files, then settles duplicates and splits, then writes the final parts.
+
+    Memory holds the columns that are settled on, never pixels or whole records.
 
     Args:
         folder: An empty folder, usually of `Workspace.build`.
@@ -49,26 +62,55 @@ class DatasetWriter:
     def __init__(self, folder: Path, *, size: int, dtype: str, channels: int = 1) -> None:
         self.folder, self.dtype = folder, np.dtype(dtype)
         self.shape = (channels, size, size)
-        self.records: list[ImageRecord] = []
-        self._staging = folder / ".staging.raw"
-        self._file = open(self._staging, "wb")  # noqa: SIM115 - closed in finish, removed with the build folder
+        self._count, self._masks = 0, 0
+        self._waiting: list[ImageRecord] = []
+        self._staging = {name: folder / f".staging.{name}" for name in ("pixels", "masks", "thumbnails", "parquet")}
+        self._pixels, self._mask_file, self._thumbnails = (
+            open(self._staging[name], "wb")  # noqa: SIM115 - closed in finish, removed with the build folder
+            for name in ("pixels", "masks", "thumbnails")
+        )
+        self._records = pq.ParquetWriter(self._staging["parquet"], STAGED)
 
-    def add(self, record: ImageRecord, pixels: np.ndarray) -> None:
+    def add(
+        self,
+        record: ImageRecord,
+        pixels: np.ndarray,
+        mask: np.ndarray | None = None,
+        thumbnail: np.ndarray | None = None,
+    ) -> None:
         """Append one image.
 
         Args:
             record: Its description.
             pixels: ``[C, H, W]`` of the writer's shape and dtype.
+            mask: Segmentation ``[H, W]`` uint8, or None.
+            thumbnail: As `medsyn.data.near.thumbnail` makes it of the shown image; made here where None.
 
         Raises:
             ValueError: Another shape or dtype.
         """
         if pixels.shape != self.shape or pixels.dtype != self.dtype:
             raise ValueError(f"expected {self.shape} {self.dtype}, got {pixels.shape} {pixels.dtype}")
+        if mask is not None and (mask.shape != self.shape[1:] or mask.dtype != np.uint8):
+            raise ValueError(f"expected a mask {self.shape[1:]} uint8, got {mask.shape} {mask.dtype}")
         data = np.ascontiguousarray(pixels).tobytes()
         record.pixel_digest = hashlib.sha256(data).hexdigest()
-        self._file.write(data)
-        self.records.append(record)
+        record.has_mask = mask is not None
+        record.mask_digest = None if mask is None else hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()
+        self._pixels.write(data)
+        self._thumbnails.write((thumbnail_of(record, pixels) if thumbnail is None else thumbnail).tobytes())
+        if mask is not None:
+            # Rows without one stay a hole in the file.
+            self._mask_file.seek(self._count * mask.size)
+            self._mask_file.write(np.ascontiguousarray(mask).tobytes())
+            self._masks += 1
+        self._count += 1
+        self._waiting.append(record)
+        if len(self._waiting) >= BATCH:
+            self._flush()
+
+    def __len__(self) -> int:
+        return self._count
 
     def finish(
         self,
@@ -78,8 +120,8 @@ class DatasetWriter:
         modality: str,
         classes: Sequence[str] | None = None,
         caveats: list[str] | None = None,
-        earlier: Mapping[str, str] | None = None,
-        earlier_ties: Iterable[tuple[str, str]] = (),
+        earlier: Earlier | None = None,
+        join_alike: bool = True,
         extra: Mapping[str, Any] | None = None,
     ) -> Written:
         """Settle duplicates, draw the splits, write shards and tables.
@@ -90,233 +132,201 @@ class DatasetWriter:
             modality: Preset name.
             classes: Class names in order; default: those that occur, sorted.
             caveats: What the reader of every later report must know.
-            earlier: subject -> split of an earlier dataset of this name; these subjects never move.
-            earlier_ties: `ties` of the images of earlier datasets of this name.
+            earlier: Datasets of this name; their subjects never move.
+            join_alike: Whether subjects with near-duplicate images count as one.
             extra: More fields for dataset.json (``source``, ``options``).
 
         Returns:
             The content for dataset.json (to be committed last), and what was dropped.
         """
-        self._file.close()
-        earlier = earlier or {}
-        unit_of = self._units(earlier_ties)
-        kept, dropped = self._settle_duplicates(earlier)
-        bound = self._bound_units(kept, unit_of, earlier)
-        kept, bridging = self._settle_bridges(kept, unit_of, earlier, bound)
-        dropped += bridging
-        assignment = self._draw(kept, unit_of, earlier, bound, key)
-        shards = self._write_shards(kept)
-        self._staging.unlink()
-        self._write_tables(kept, unit_of, assignment, shards)
-        meta = self._describe(kept, unit_of, assignment, shards, classes, list(caveats or []))
-        return Written({"name": name, "modality": modality, **meta, **(extra or {})}, dropped)
+        self._flush()
+        for file in (self._pixels, self._mask_file, self._thumbnails):
+            file.close()
+        self._records.close()
+        images = self._column_table(settling.COLUMNS)
+        thumbnails = self._thumbnails_of_all()
+        images["featureless"] = near.featureless(thumbnails)
+        nobody = NearTies([], np.zeros((0, 2), np.int64), [])
+        before = earlier or Earlier()
+        alike = self._near_ties(thumbnails, images, before) if len(images) and join_alike else nobody
+        settled = settling.settle(images, before.splits, [*before.ties, *alike.edges], key)
+        np.save(self.folder / "thumbnails.npy", thumbnails[settled.kept])
+        # Also of those whose images were all dropped: their next ones belong to the same unit.
+        units = pd.DataFrame({"subject": images["subject"], "unit": settled.unit}).drop_duplicates()
+        units.to_parquet(self.folder / "units.parquet", index=False)
+        shards = self._write_shards(settled.kept, "pixels", "images", self.dtype, self.shape)
+        masks = (
+            self._write_shards(settled.kept, "masks", "masks", np.dtype("uint8"), self.shape[1:])
+            if self._masks
+            else None
+        )
+        digest = self._write_tables(settled, shards)
+        meta = self._describe(settled, shards, classes, [*(caveats or ()), *alike.caveats], digest)
+        meta["masks"] = masks
+        for staged in self._staging.values():
+            staged.unlink()
+        return Written({"name": name, "modality": modality, **meta, **(extra or {})}, settled.kept, settled.dropped)
 
-    # ---- settling
+    # ---- staging
 
-    def _units(self, earlier_ties: Iterable[tuple[str, str]]) -> dict[str, str]:
-        """Subjects, and all they are tied to, by unit: what is tied together is most likely one person."""
-        edges = [tie for r in self.records for tie in ties(r.subject, r.also_subject, r.study, r.pixel_digest)]
-        edges += earlier_ties
-        root = splitting.join(edges, {node for edge in edges for node in edge})
-        name: dict[str, str] = {}
-        for subject in sorted({r.subject for r in self.records}):
-            name.setdefault(root[subject], subject)
-        return {node: name[of] for node, of in root.items() if of in name}
+    def _flush(self) -> None:
+        rows = [
+            {n: r.targets and list(r.targets.items()) if n == "targets" else getattr(r, n) for n in STAGED.names}
+            for r in self._waiting
+        ]
+        self._records.write_table(pa.Table.from_pylist(rows, schema=STAGED))
+        self._waiting.clear()
 
-    def _settle_duplicates(self, earlier: Mapping[str, str]) -> tuple[list[int], list[Dropped]]:
-        groups: dict[str, list[int]] = defaultdict(list)
-        for i, record in enumerate(self.records):
-            groups[record.pixel_digest].append(i)
-        kept, dropped = [], []
-        for group in groups.values():
-            # An unlabelled copy does not contradict a labelled one.
-            known = {self.records[i].label for i in group} - {None}
-            if len(known) > 1:
-                labels = ", ".join(sorted(map(str, known)))
-                dropped += [Dropped(self.records[i].source, "label_conflict", f"labels: {labels}") for i in group]
-                continue
-            split_of = [earlier.get(self.records[i].subject) or self.records[i].official_split for i in group]
-            best = max(
-                range(len(group)),
-                key=lambda k: (
-                    splitting.PRECEDENCE.get(split_of[k] or "", -1),
-                    self.records[group[k]].label is not None,
-                    -k,
-                ),
-            )
-            for k, i in enumerate(group):
-                # A published val or test split is never thinned, so that published results stay comparable.
-                official = self.records[i].official_split
-                if k == best or (official in ("val", "test") and split_of[k] == split_of[best]):
-                    kept.append(i)
-                else:
-                    winner = self.records[group[best]].source
-                    dropped.append(Dropped(self.records[i].source, "duplicate", f"same pixels as input {winner}"))
-        return sorted(kept), dropped
+    def _column_table(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Some columns of all images; missing values are None."""
+        table = pq.read_table(self._staging["parquet"], columns=list(columns))
+        frame = table.to_pandas(types_mapper=None)
+        for column in frame.columns:
+            if frame[column].dtype.kind not in "iufb":
+                values = frame[column].astype(object)
+                frame[column] = values.where(values.notna(), None)
+        return frame
 
-    def _bound_units(self, kept: list[int], unit_of: Mapping[str, str], earlier: Mapping[str, str]) -> dict[str, str]:
-        """unit -> the split it is already bound to, the one of highest precedence where there are several."""
-        bound: dict[str, str] = {}
-        claims = [(unit, earlier.get(subject)) for subject, unit in unit_of.items()]
-        claims += [(unit_of[self.records[i].subject], self._bound_split(i, earlier)) for i in kept]
-        for unit, split in claims:
-            if split and splitting.PRECEDENCE[split] > splitting.PRECEDENCE.get(bound.get(unit, ""), -1):
-                bound[unit] = split
-        return bound
+    def _thumbnails_of_all(self) -> np.ndarray:
+        if not self._count:
+            return np.zeros((0, SIDE, SIDE), np.uint8)
+        return np.memmap(self._staging["thumbnails"], np.uint8, "r").reshape(self._count, SIDE, SIDE)
 
-    def _settle_bridges(
-        self, kept: list[int], unit_of: Mapping[str, str], earlier: Mapping[str, str], bound: Mapping[str, str]
-    ) -> tuple[list[int], list[Dropped]]:
-        """Quarantine images whose unit is already bound to another split of higher precedence."""
-        good, dropped = [], []
-        for i in kept:
-            mine, units = self._bound_split(i, earlier), bound.get(unit_of[self.records[i].subject])
-            if mine and units and mine != units:
-                dropped.append(Dropped(self.records[i].source, "bridges_splits", f"of {mine}, but tied to {units}"))
-            else:
-                good.append(i)
-        return good, dropped
-
-    def _bound_split(self, i: int, earlier: Mapping[str, str]) -> str | None:
-        return earlier.get(self.records[i].subject) or self.records[i].official_split
-
-    def _draw(
-        self,
-        kept: list[int],
-        unit_of: Mapping[str, str],
-        earlier: Mapping[str, str],
-        bound: Mapping[str, str],
-        key: bytes,
-    ) -> dict[str, tuple[str, str, int]]:
-        prevalence = Counter(str(self.records[i].label) for i in kept)
-        was_there = {unit for subject, unit in unit_of.items() if subject in earlier}
-        members: dict[str, list[int]] = defaultdict(list)
-        for i in kept:
-            members[unit_of[self.records[i].subject]].append(i)
-        units = []
-        for unit, rows in members.items():
-            # A subject with several labels counts for the rarest: rare classes need the even spread most.
-            stratum = min({str(self.records[i].label) for i in rows}, key=lambda c: (prevalence[c], c))
-            official = {self.records[i].official_split for i in rows} - {None}
-            # An official train split is still to be carved into train and tune; everything else that binds is final.
-            settled = unit in was_there or bound.get(unit) != "train"
-            given = bound.get(unit) if settled else None
-            units.append(splitting.Unit(unit, stratum, given, official_train=bool(official)))
-        return splitting.draw(units, key)
+    @staticmethod
+    def _near_ties(thumbnails: np.ndarray, images: pd.DataFrame, before: Earlier) -> NearTies:
+        known = len(before.subjects)
+        every = np.concatenate([before.thumbnails, thumbnails]) if known else thumbnails
+        return near.near_ties(every, [*before.subjects, *images["subject"]], known)
 
     # ---- writing
 
-    def _write_shards(self, kept: list[int]) -> list[dict[str, Any]]:
-        stored = np.memmap(self._staging, self.dtype, "r", shape=(len(self.records), *self.shape))
+    def _write_shards(
+        self, kept: np.ndarray, staged: str, name: str, dtype: np.dtype, shape: tuple[int, ...]
+    ) -> list[dict[str, Any]]:
+        size = self._count * int(np.prod(shape)) * dtype.itemsize
+        with open(self._staging[staged], "r+b") as file:
+            file.truncate(size)  # rows after the last mask
+        stored = (
+            np.memmap(self._staging[staged], dtype, "r", shape=(self._count, *shape)) if size else np.empty((0, *shape))
+        )
         per_shard = max(1, SHARD_BYTES // (self.dtype.itemsize * int(np.prod(self.shape))))
         shards = []
         for number, start in enumerate(range(0, len(kept), per_shard)):
             rows = kept[start : start + per_shard]
-            file = self.folder / f"images-{number:05d}.npy"
-            np.save(file, stored[rows])
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            shards.append({"file": file.name, "images": len(rows), "sha256": digest})
+            file_path = self.folder / f"{name}-{number:05d}.npy"
+            np.save(file_path, stored[rows])
+            digest = hashlib.sha256(file_path.read_bytes()).hexdigest()
+            shards.append({"file": file_path.name, "images": len(rows), "sha256": digest})
         return shards
 
-    def _write_tables(
-        self,
-        kept: list[int],
-        unit_of: Mapping[str, str],
-        assignment: Mapping[str, tuple[str, str, int]],
-        shards: list[dict[str, Any]],
-    ) -> None:
-        places = [(s, row) for s, shard in enumerate(shards) for row in range(shard["images"])]
-        columns = set(INDEX.names)
-        index, targets, split_rows = [], [], []
-        for image, (i, (shard, row)) in enumerate(zip(kept, places, strict=True)):
-            record = self.records[i]
-            values = {k: v for k, v in asdict(record).items() if k in columns}
-            index.append({"image": image, "shard": shard, "row": row, **values})
-            state = "missing" if record.label is None else "known"
-            targets.append({"image": image, "task": CLASS_TASK, "value": record.label, "state": state})
-            unit = unit_of[record.subject]
-            split, origin, fold = assignment[unit]
-            split_rows.append(
-                {
-                    "image": image,
-                    "subject": record.subject,
-                    "also_subject": record.also_subject,
-                    "unit": unit,
-                    "split": split,
-                    "origin": origin,
-                    "fold": fold,
-                }
-            )
-        for name, rows, schema in (
-            ("index", index, INDEX),
-            ("targets", targets, TARGETS),
-            ("splits", split_rows, SPLIT_TABLE),
+    def _batches(self, kept: np.ndarray) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+        """Records of the images that stay, with their places, some thousand at a time."""
+        start = 0
+        for batch in pq.ParquetFile(self._staging["parquet"]).iter_batches(BATCH):
+            low, high = np.searchsorted(kept, [start, start + batch.num_rows])
+            places = kept[low:high]
+            yield places, batch.take(pa.array(places - start)).to_pylist()
+            start += batch.num_rows
+
+    def _write_tables(self, settled: Settled, shards: list[dict[str, Any]]) -> str:
+        """Write index, targets and splits; the content digest."""
+        places = ((s, row) for s, shard in enumerate(shards) for row in range(shard["images"]))
+        image = 0
+        lines = bytearray()
+        with (
+            pq.ParquetWriter(self.folder / "index.parquet", INDEX) as index,
+            pq.ParquetWriter(self.folder / "targets.parquet", TARGETS) as targets,
+            pq.ParquetWriter(self.folder / "splits.parquet", SPLIT_TABLE) as splits,
         ):
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), self.folder / f"{name}.parquet")
+            for rows, records in self._batches(settled.kept):
+                index_rows, target_rows, split_rows = [], [], []
+                for i, record in zip(rows, records, strict=True):
+                    shard, row = next(places)
+                    unit = settled.unit[i]
+                    split, origin, fold = settled.assignment[unit]
+                    index_rows.append({**record, "image": image, "shard": shard, "row": row})
+                    target_rows += _targets(image, record)
+                    split_rows.append(
+                        {**record, "image": image, "unit": unit, "split": split, "origin": origin, "fold": fold}
+                    )
+                    lines += _digest_line(record, split)
+                    image += 1
+                for writer, table in ((index, index_rows), (targets, target_rows), (splits, split_rows)):
+                    writer.write_table(pa.Table.from_pylist(table, schema=writer.schema))
+        return hashlib.sha256(np.sort(np.frombuffer(bytes(lines), "S32")).tobytes()).hexdigest()
 
     def _describe(
         self,
-        kept: list[int],
-        unit_of: Mapping[str, str],
-        assignment: Mapping[str, tuple[str, str, int]],
+        settled: Settled,
         shards: list[dict[str, Any]],
         classes: Sequence[str] | None,
         caveats: list[str],
+        content_digest: str,
     ) -> dict[str, Any]:
-        records = [self.records[i] for i in kept]
-        split_of = [assignment[unit_of[r.subject]][0] for r in records]
-        classes = list(classes or sorted({r.label for r in records if r.label is not None}))
-        images: dict[str, Counter[str]] = {c: Counter() for c in classes}
-        subjects: dict[str, dict[str, set[str]]] = {c: defaultdict(set) for c in classes}
-        for record, split in zip(records, split_of, strict=True):
-            if record.label is not None:
-                images[record.label][split] += 1
-                subjects[record.label][split].add(unit_of[record.subject])
-        units = {c: {s: len(subjects[c][s]) for s in SPLITS} for c in classes}
+        columns = ("label", "subject", "source_height", "source_width", "modality", "display_source")
+        images = self._column_table(columns).loc[settled.kept]
+        images["unit"] = settled.unit[settled.kept]
+        images["split"] = images["unit"].map({unit: split for unit, (split, _, _) in settled.assignment.items()})
+        labelled = images[images["label"].notna()]
+        classes = list(classes or sorted(labelled["label"].unique()))
+        in_split: dict[str, Counter[str]] = {c: Counter(of["split"]) for c, of in labelled.groupby("label")}
+        units_in: dict[str, Counter[str]] = {
+            c: Counter(of.drop_duplicates("unit")["split"]) for c, of in labelled.groupby("label")
+        }
+        units = {c: {s: units_in[c][s] if c in units_in else 0 for s in SPLITS} for c in classes}
         return {
             "schema": SCHEMA_VERSION,
             "classes": classes,
             "task": CLASS_TASK,
             "axes": "NCHW",
-            "shape": [len(kept), *self.shape],
+            "shape": [len(settled.kept), *self.shape],
             "dtype": self.dtype.name,
             "colour": "grey" if self.shape[0] == 1 else "rgb",
             "shards": shards,
-            "masks": None,
             "condition_schema": {"class": {"kind": "categorical", "values": classes}},
-            "content_digest": _content_digest(records, split_of),
+            "content_digest": content_digest,
             "fingerprint": {
-                "images": len(records),
-                "subjects": len({r.subject for r in records}),
-                "unlabelled": sum(r.label is None for r in records),
-                "images_per_class": {c: {s: images[c][s] for s in SPLITS} for c in classes},
+                "images": len(images),
+                "subjects": int(images["subject"].nunique()),
+                "unlabelled": len(images) - len(labelled),
+                "images_per_class": {c: {s: in_split[c][s] if c in in_split else 0 for s in SPLITS} for c in classes},
                 "units_per_class": units,
-                "source_height": _quartiles([r.source_height for r in records]),
-                "source_width": _quartiles([r.source_width for r in records]),
-                "modalities": dict(sorted(Counter(r.modality for r in records).items())),
-                "display_sources": dict(sorted(Counter(r.display_source for r in records).items())),
+                "source_height": _quartiles(images["source_height"]),
+                "source_width": _quartiles(images["source_width"]),
+                "modalities": dict(sorted(Counter(images["modality"]).items())),
+                "display_sources": dict(sorted(Counter(images["display_source"]).items())),
             },
             "caveats": caveats + splitting.caveats(units),
         }
 
 
-def ties(subject: str, also_subject: str | None, study: str | None, pixel_digest: str) -> Iterator[tuple[str, str]]:
-    """What one image ties its subject to: another name of it, its study, and whoever has the same pixels."""
-    yield subject, also_subject or subject
-    yield subject, f"pixels {pixel_digest}"
-    if study:
-        yield subject, f"study {study}"
+def _targets(image: int, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    label = record["label"]
+    told = [(CLASS_TASK, (label, "missing" if label is None else "known")), *(record["targets"] or ())]
+    return [{"image": image, "task": task, "value": value, "state": state} for task, (value, state) in told]
 
 
-def _content_digest(records: list[ImageRecord], split_of: list[str]) -> str:
-    """SHA-256 over what the images are, independent of order and sharding."""
-    lines = sorted(
-        f"{r.image_key} {r.pixel_digest} {r.subject} {r.label} {split} {r.slope!r} {r.intercept!r} "
-        f"{r.display_low!r} {r.display_high!r} {r.inverted}"
-        for r, split in zip(records, split_of, strict=True)
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _digest_line(record: Mapping[str, Any], split: str) -> bytes:
+    """SHA-256 of what one image is; sorted, these make a digest that is independent of order and sharding."""
+    what = ("image_key", "pixel_digest", "subject", "label", "slope", "intercept", "display_low", "display_high")
+    what += ("inverted", "mask_digest")
+    targets = sorted((name, *told) for name, told in record["targets"] or ())
+    line = " ".join([*(repr(record[name]) for name in what), repr(targets), split])
+    return hashlib.sha256(line.encode()).digest()
 
 
-def _quartiles(values: list[int]) -> list[float]:
-    return [float(q) for q in np.percentile(values, [0, 25, 50, 75, 100])] if values else []
+def thumbnail_of(record: ImageRecord, pixels: np.ndarray) -> np.ndarray:
+    """What near-duplicates are found by: the shown image, uint8 ``[SIDE, SIDE]``; see `medsyn.data.near.thumbnail`.
+
+    Args:
+        record: Its description.
+        pixels: Stored ``[C, H, W]``.
+    """
+    low, high = record.display_low, record.display_high
+    shown = display(pixels, record.slope, record.intercept, low, high, record.inverted)
+    grey = shown[0] if len(shown) == 1 else luminance(np.moveaxis(shown, 0, 2))
+    return near.thumbnail(grey[None])[0]
+
+
+def _quartiles(values: pd.Series) -> list[float]:
+    return [float(q) for q in np.percentile(values, [0, 25, 50, 75, 100])] if len(values) else []

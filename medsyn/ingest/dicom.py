@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 from pydicom import Dataset, dcmread
-from pydicom.pixels import apply_color_lut, iter_pixels
-from pydicom.uid import UID
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medsyn.data.grey import luminance
-from medsyn.ingest import deidentify
+from medsyn.ingest import bounds, deidentify, dicom_values
 from medsyn.ingest.deidentify import Covariates, keyed
-from medsyn.ingest.intensity import Display, lookup, sigmoid, window_range
-from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
+from medsyn.ingest.dicom_geometry import Region, position, spacing, ultrasound_region
+from medsyn.ingest.dicom_header import integer, many, numbers, text, value
+from medsyn.ingest.intensity import Display
+from medsyn.ingest.labels.identifiers import IDENTIFIERS
+from medsyn.ingest.series import Place, chosen, stack
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NOBODY = frozenset({"ANON", "ANONYM", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "UNKNOWN", "NONE", "NULL", "NA", "N/A"})
@@ -25,6 +29,11 @@ _NOBODY = frozenset({"ANON", "ANONYM", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", 
 _HEAD = frozenset({"HEAD", "BRAIN", "SKULL", "FACE", "HEADNECK", "ORBIT", "SINUS", "IAC", "PITUITARY", "TMJ", "JAW"})
 """Body Part Examined (0018,0015), PS3.16 annex L, of what shows a face."""
 _ANY_MODALITY = ("", "OT", "SC")  # says nothing about the anatomy's imaging: taken where the user names the modality
+_ULTRASOUND = ("US", "IVUS")
+_LOOKED_AT = [
+    *("SOPClassUID", "Modality", "ImageType", "InstanceNumber", "BurnedInAnnotation", *IDENTIFIERS.values()),
+    *("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+]
 
 
 def looks_like(head: bytes) -> bool:
@@ -37,36 +46,53 @@ def looks_like(head: bytes) -> bool:
     return little or big
 
 
-def probe(found: Probe) -> None:
+def probe(found: Probe, look: LookFor) -> None:
     """Read the header up to the pixels and fill ``found``.
 
     Raises:
         Refused: Not an image, or one that is never taken (a localiser, burned-in text).
     """
-    tags = ["SOPClassUID", "Modality", "SeriesInstanceUID", "ImageType", "InstanceNumber", "BurnedInAnnotation"]
-    tags += ["ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"]
-    header = _header(dcmread(found.path, force=True, stop_before_pixels=True, specific_tags=tags))
-    sop_class = UID(str(header.get("SOPClassUID", "") or ""))
-    meta = str(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID", "") or "")
+    tagged = look.tag if look.tag and tag_for_keyword(look.tag) is not None else None
+    tags = [*_LOOKED_AT, *([tagged] if tagged else [])]
+    with stream(found) as file:
+        bounds.check_deflated(file, look.max_pixels)
+        header = _header(dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags))
+    _check_class(header)
+    kinds = [str(v).strip().upper() for v in many(value(header, "ImageType"))]
+    if "LOCALIZER" in kinds:
+        raise Refused("localiser", "a localiser")
+    if "MOSAIC" in kinds:
+        raise Refused("mosaic", "slices tiled into one picture (a Siemens mosaic): convert it with dcm2niix first")
+    if text(header, "BurnedInAnnotation").upper() == "YES" and not look.allow_burned_in:
+        raise Refused("burned_in", "the header says that text is burned into the pixels", "quarantined")
+    found.modality = text(header, "Modality").upper()
+    identifiers = {kind: text(header, keyword) for kind, keyword in IDENTIFIERS.items()}
+    if identifiers["patient"].upper() in _NOBODY:
+        identifiers["patient"] = ""
+    found.names = {kind: keyed(look.key, f"id-{kind}", name) for kind, name in identifiers.items() if name}
+    found.series = keyed(look.key, "series", identifiers["series"]) if identifiers["series"] else ""
+    found.tag = (text(header, tagged) or None) if tagged else None
+    found.instance = integer(header, "InstanceNumber")
+    found.frames = max(1, integer(header, "NumberOfFrames", 1))
+    orientation = numbers(header, "ImageOrientationPatient")
+    found.position = position(numbers(header, "ImagePositionPatient"), orientation)
+    found.orientation = tuple(orientation) if len(orientation) == 6 else ()
+    values = integer(header, "Rows") * integer(header, "Columns") * found.frames * integer(header, "SamplesPerPixel", 1)
+    if values > look.max_pixels:
+        raise Refused("too_large", f"the header claims more than {look.max_pixels} values (--max-pixels)", "failed")
+
+
+def _check_class(header: Dataset) -> None:
+    sop_class = UID(text(header, "SOPClassUID"))
+    meta = UID(text(getattr(header, "file_meta", None) or Dataset(), "MediaStorageSOPClassUID"))
     if _DICOMDIR in (sop_class, meta):
         raise Refused("dicomdir", "a DICOMDIR: an index of files, not an image")
     if not sop_class and not meta and "Rows" not in header:
         raise Refused("not_dicom", "neither an image nor another DICOM object", "failed")
-    name = UID(sop_class or meta).name
-    if (sop_class or meta) and ("Image Storage" not in name or "Segmentation" in name):
+    name = (sop_class or meta).name
+    picture = ("Image Storage" in name and "Segmentation" not in name) or name == "Parametric Map Storage"
+    if (sop_class or meta) and not picture:
         raise Refused("not_an_image_class", "a DICOM object of another kind than an image")
-    if "LOCALIZER" in [str(v).upper() for v in _many(header.get("ImageType"))]:
-        raise Refused("localiser", "a localiser")
-    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
-        raise Refused("burned_in", "the header says that text is burned into the pixels", "quarantined")
-    found.modality = str(header.get("Modality", "") or "").strip().upper()
-    found.series = str(header.get("SeriesInstanceUID", "") or "")
-    found.position = _position(_numbers(header, "ImagePositionPatient"), _numbers(header, "ImageOrientationPatient"))
-    found.instance = int(header.get("InstanceNumber", 0) or 0)
-    rows, columns = int(header.get("Rows", 0) or 0), int(header.get("Columns", 0) or 0)
-    values = rows * columns * int(header.get("NumberOfFrames", 1) or 1) * int(header.get("SamplesPerPixel", 1) or 1)
-    if values > MAX_VALUES:
-        raise Refused("too_large", f"the header claims more than {MAX_VALUES} values", "failed")
 
 
 def accepts(found: Probe, dicom_modalities: list[str], named: bool) -> bool:
@@ -80,24 +106,50 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     Raises:
         Refused: No pixels, or pixels that do not fit the dataset.
     """
-    data = open_binary(found.path)
-    header = dcmread(io.BytesIO(data), force=True)
+    with stream(found) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        file.seek(0)
+        header = dcmread(file, force=True)
     if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        if b"\xe0\x7f\x10\x00" in content(found):  # Pixel Data begins, but pydicom came to the end of the file in it
+            raise Refused("truncated", "the file ends within its pixels", "failed")
         raise Refused("no_pixel_data", "an image header without pixels")
-    if not header.get("Rows") or not header.get("Columns"):
+    if not integer(header, "Rows") or not integer(header, "Columns"):
         raise Refused("zero_size", "an image of zero rows or columns", "failed")
-    facts = _facts(header, hashlib.sha256(data).hexdigest(), recipe)
-    frames = int(header.get("NumberOfFrames", 1) or 1)
+    _name_transfer_syntax(header)
+    dicom_values.check_transfer_syntax(header)
+    bounds.check_pixels(header, recipe.max_pixels)
+    facts = _facts(header, digest, recipe)
+    if facts.photometric == "other":
+        raise Refused("photometric", "a Photometric Interpretation that DICOM does not define", "failed")
+    frames = max(1, integer(header, "NumberOfFrames", 1))
+    region = ultrasound_region(header)
+    notes = [facts.note] if facts.note else []
+    if region is not None:
+        notes.append("cropped to its ultrasound region")
     if frames > 1:
         facts.volume = keyed(recipe.key, "volume", facts.digest)
+        if recipe.slices != "all":
+            notes.append(f"frames chosen by --slices {recipe.slices}")
     elif facts.series and found.position is not None:
-        facts.volume = facts.series
-    return facts, _planes(header, found, recipe, frames)
+        facts.volume = keyed(recipe.key, "volume", facts.series, str(found.part)) if found.part else facts.series
+    facts.note = "; ".join(notes)
+    return facts, _planes(header, found, facts, recipe, frames, region)
+
+
+def _name_transfer_syntax(header: Dataset) -> None:
+    """Files without meta information say how they are encoded by how they could be read."""
+    if not hasattr(header, "file_meta"):
+        header.file_meta = FileMetaDataset()
+    if not text(header.file_meta, "TransferSyntaxUID"):
+        implicit, little = header.original_encoding
+        plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
 
 
 def _facts(header: Dataset, digest: str, recipe: Recipe) -> Facts:
     key = recipe.key
-    patient, study, series = (_text(header, k) for k in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"))
+    patient, study, series = (text(header, k) for k in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"))
     if patient and patient.upper() not in _NOBODY:
         # Without IssuerOfPatientID: the same patient with and without it must not become two.
         subject, origin = keyed(key, "subject", "", patient), "patient"
@@ -106,12 +158,12 @@ def _facts(header: Dataset, digest: str, recipe: Recipe) -> Facts:
     else:
         subject, origin = keyed(key, "subject-file", digest), "file"
     covariates = Covariates(
-        view=deidentify.view(_text(header, "ViewPosition")),
-        sex=deidentify.sex(_text(header, "PatientSex")),
-        age_band=deidentify.age_band(*(_text(header, k) for k in ("PatientAge", "PatientBirthDate", "StudyDate"))),
-        vendor=deidentify.vendor(_text(header, "Manufacturer")),
+        view=deidentify.view(text(header, "ViewPosition")),
+        sex=deidentify.sex(text(header, "PatientSex")),
+        age_band=deidentify.age_band(*(text(header, k) for k in ("PatientAge", "PatientBirthDate", "StudyDate"))),
+        vendor=deidentify.vendor(text(header, "Manufacturer")),
     )
-    modality = _text(header, "Modality").upper()
+    modality = text(header, "Modality").upper()
     known = modality in recipe.preset.dicom_modalities
     return Facts(
         digest=digest,
@@ -121,153 +173,91 @@ def _facts(header: Dataset, digest: str, recipe: Recipe) -> Facts:
         study=keyed(key, "study", study) if study else None,
         series=keyed(key, "series", series) if series else None,
         covariates=covariates,
-        synthetic=_text(header, "SyntheticData").upper() == "YES",
+        photometric=dicom_values.photometric(header),
+        note="PET values in the unit of the file, not SUV" if modality == "PT" else "",
+        synthetic=text(header, "SyntheticData").upper() == "YES",
         warnings=_warnings(header, modality),
     )
 
 
 def _warnings(header: Dataset, modality: str) -> tuple[Literal["text", "face"], ...]:
     found: list[Literal["text", "face"]] = []
-    captured = "Secondary Capture" in UID(_text(header, "SOPClassUID")).name
-    if (modality in ("US", "SC", "OT") or captured) and _text(header, "BurnedInAnnotation").upper() != "NO":
+    captured = "Secondary Capture" in UID(text(header, "SOPClassUID")).name
+    if (modality in (*_ULTRASOUND, "SC", "OT") or captured) and text(header, "BurnedInAnnotation").upper() != "NO":
         found.append("text")
-    part = re.sub("[^A-Z]", "", _text(header, "BodyPartExamined").upper())
+    part = re.sub("[^A-Z]", "", text(header, "BodyPartExamined").upper())
     if modality in ("CT", "MR") and part in _HEAD:
         found.append("face")
     return tuple(found)
 
 
-def _planes(header: Dataset, found: Probe, recipe: Recipe, frames: int) -> Iterator[Plane]:
-    photometric = _text(header, "PhotometricInterpretation").upper()
-    colour = int(header.get("SamplesPerPixel", 1) or 1) > 1 or photometric == "PALETTE COLOR"
+def _planes(
+    header: Dataset, found: Probe, facts: Facts, recipe: Recipe, frames: int, region: Region | None
+) -> Iterator[Plane]:
+    colour = dicom_values.is_colour(header)
     if recipe.hounsfield and colour:
         raise Refused("no_hounsfield", "a colour image, which holds no Hounsfield units")
-    for frame, stored in enumerate(iter_pixels(header)):
+    geometry = [_geometry(header, frame) for frame in range(frames)]
+    volumes = _stack(geometry) if frames > 1 else [(found.part, found.slice_index)]
+    wanted = _wanted(volumes, recipe.slices) if frames > 1 else range(1)
+    for frame, stored in zip(wanted, dicom_values.stored_values(header, wanted), strict=False):
+        if region is not None:
+            stored = stored[slice(*region.rows), slice(*region.columns)]
         if colour:
-            rgb = apply_color_lut(stored, header) if photometric == "PALETTE COLOR" else stored
-            plane = Plane(luminance(rgb), frame)
+            plane = _colour_plane(stored, header, frame, recipe.colour)
         else:
-            values = _modality_values(stored, header, frame, recipe.hounsfield)
-            plane = Plane(values, frame, valid=_not_padding(stored, header))
+            values = dicom_values.modality_values(stored, header, frame, recipe.hounsfield)
+            plane = Plane(values, frame, valid=dicom_values.not_padding(stored, header))
             if not recipe.hounsfield:
-                plane.values, plane.display = _voi(values, header, frame)
-            plane.inverted = photometric == "MONOCHROME1"
-        plane.spacing, plane.pixel = _spacing(header, frame)
-        orientation = _numbers(header, "ImageOrientationPatient", "PlaneOrientationSequence", frame)
-        position = _numbers(header, "ImagePositionPatient", "PlanePositionSequence", frame)
-        plane.orientation = orientation if len(orientation) == 6 else None
-        plane.slice_position = _position(position, orientation)
-        plane.slice_index = frame if frames > 1 else found.slice_index
+                plane.values, plane.display = dicom_values.voi(values, header, frame)
+            plane.inverted = facts.photometric == "MONOCHROME1"
+        plane.spacing, plane.pixel = spacing(header, frame)
+        if region is not None and region.spacing is not None:
+            plane.spacing = plane.pixel = region.spacing
+        plane.orientation, plane.slice_position = geometry[frame]
+        part, plane.slice_index = volumes[frame]
+        if frames > 1 and part:
+            plane.volume = keyed(recipe.key, "volume", facts.digest, str(part))
         yield plane
 
 
-# ---- grey values
+def _colour_plane(stored: np.ndarray, header: Dataset, frame: int, kept: bool) -> Plane:
+    rgb, largest = dicom_values.colours(stored, header)
+    if kept:
+        return Plane(rgb.astype(np.float32), frame, display=Display(0.0, largest, "dtype"))
+    return Plane(luminance(rgb), frame)
 
 
-def _modality_values(stored: np.ndarray, header: Dataset, frame: int, hounsfield: bool) -> np.ndarray:
-    """Modality LUT or Rescale (PS3.3 C.11.1), per frame where functional groups say so (C.7.6.16.2.9)."""
-    table = header.get("ModalityLUTSequence")
-    slope = _first(header, "RescaleSlope", "PixelValueTransformationSequence", frame)
-    intercept = _first(header, "RescaleIntercept", "PixelValueTransformationSequence", frame)
-    if hounsfield:
-        kind = str(_get(header, "RescaleType", "PixelValueTransformationSequence", frame) or "HU").strip().upper()
-        if table or slope is None or intercept is None or kind not in ("HU", "US"):
-            raise Refused("no_hounsfield", "no Rescale Slope and Intercept to Hounsfield units")
-    if table:
-        return lookup(stored, table[0], _little_endian(header))[0]
-    if slope is None or intercept is None:
-        return stored.astype(np.float32)
-    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+def _geometry(header: Dataset, frame: int) -> tuple[list[float] | None, float | None]:
+    orientation = numbers(header, "ImageOrientationPatient", "PlaneOrientationSequence", frame)
+    place = numbers(header, "ImagePositionPatient", "PlanePositionSequence", frame)
+    return orientation if len(orientation) == 6 else None, position(place, orientation)
 
 
-def _voi(values: np.ndarray, header: Dataset, frame: int) -> tuple[np.ndarray, Display | None]:
-    """VOI LUT before window (PS3.3 C.11.2); the first of several alternatives."""
-    group = "FrameVOILUTSequence"
-    tables = _get(header, "VOILUTSequence", group, frame)
-    if tables and "LUTDescriptor" in tables[0] and "LUTData" in tables[0]:
-        shown, largest = lookup(values, tables[0], _little_endian(header))
-        return shown, Display(0.0, largest, "voi_lut")
-    centre, width = _first(header, "WindowCenter", group, frame), _first(header, "WindowWidth", group, frame)
-    if centre is None or width is None:
-        return values, None
-    function = str(_get(header, "VOILUTFunction", group, frame) or "LINEAR").strip().upper()
-    if function == "SIGMOID":
-        return (sigmoid(values, centre, width), Display(0.0, 1.0, "voi_lut")) if width > 0 else (values, None)
-    return values, window_range(centre, width, function)
+def _stack(geometry: Sequence[tuple[list[float] | None, float | None]]) -> list[tuple[int, int | None]]:
+    """Volume and place of every frame; frames without places of their own, as of a cine, are one stack as they come."""
+    places = [
+        Place(at, tuple(orientation), frame, frame)
+        for frame, (orientation, at) in enumerate(geometry)
+        if orientation is not None and at is not None
+    ]
+    if len(places) < len(geometry) or len({p.position for p in places}) == 1:
+        return [(0, frame) for frame in range(len(geometry))]
+    stacks = stack(places)
+    return list(zip(stacks.part, stacks.index, strict=True))
 
 
-def _not_padding(stored: np.ndarray, header: Dataset) -> np.ndarray | None:
-    """False where Pixel Padding Value .. Range Limit (PS3.3 C.7.5.1.1.2) lies."""
-    padding = header.get("PixelPaddingValue")
-    if padding is None or isinstance(padding, bytes):
-        return None
-    limit = header.get("PixelPaddingRangeLimit")
-    ends = sorted((int(padding), int(padding if limit is None or isinstance(limit, bytes) else limit)))
-    return (stored < ends[0]) | (stored > ends[1])
-
-
-def _spacing(header: Dataset, frame: int) -> tuple[tuple[float, float] | None, tuple[float, float]]:
-    """Spacing in mm by the fallback chain, and the height and width of a pixel in a common unit."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
-        pair = _numbers(header, keyword, "PixelMeasuresSequence", frame)
-        if len(pair) == 2 and min(pair) > 0:
-            return (pair[0], pair[1]), (pair[0], pair[1])
-    ratio = _numbers(header, "PixelAspectRatio")  # vertical : horizontal, PS3.3 C.7.6.3.1.7
-    return None, (ratio[0], ratio[1]) if len(ratio) == 2 and min(ratio) > 0 else (1.0, 1.0)
-
-
-def _position(position: list[float], orientation: list[float]) -> float | None:
-    """Place along the slice normal in mm (PS3.3 C.7.6.2.1.1)."""
-    if len(position) != 3 or len(orientation) != 6:
-        return None
-    normal = np.cross(orientation[:3], orientation[3:])
-    return float(np.dot(normal, position))
-
-
-# ---- header access
+def _wanted(volumes: Sequence[tuple[int, int | None]], rule: str) -> Sequence[int]:
+    if rule == "all":
+        return range(len(volumes))
+    taken: list[int] = []
+    for part in sorted({part for part, _ in volumes}):
+        frames = sorted((i for i, v in enumerate(volumes) if v[0] == part), key=lambda i: volumes[i][1] or 0)
+        taken += [frames[i] for i in chosen(len(frames), rule)]
+    return sorted(taken)
 
 
 def _header(header: Dataset) -> Dataset:
     if len(header) == 0 and not len(getattr(header, "file_meta", ())):
         raise Refused("not_dicom", "no DICOM element found", "failed")
     return header
-
-
-def _get(header: Dataset, keyword: str, group: str, frame: int) -> Any:
-    """A value from the frame's functional groups, the shared ones, or the top level, in this order."""
-    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
-    shared = header.get("SharedFunctionalGroupsSequence") or []
-    for item in [*per_frame[frame : frame + 1], *shared[:1]]:
-        inner = item.get(group)
-        if inner and inner[0].get(keyword) not in (None, ""):
-            return inner[0].get(keyword)
-    return header.get(keyword)
-
-
-def _numbers(header: Dataset, keyword: str, group: str = "", frame: int = 0) -> list[float]:
-    values = _get(header, keyword, group, frame) if group else header.get(keyword)
-    try:
-        numbers = [float(v) for v in _many(values)]
-    except (TypeError, ValueError):
-        return []
-    return numbers if all(np.isfinite(numbers)) else []
-
-
-def _first(header: Dataset, keyword: str, group: str, frame: int) -> float | None:
-    return next(iter(_numbers(header, keyword, group, frame)), None)
-
-
-def _many(value: Any) -> list[Any]:
-    if value is None or value == "":
-        return []
-    return list(value) if not isinstance(value, str | bytes) and hasattr(value, "__iter__") else [value]
-
-
-def _text(header: Dataset, keyword: str) -> str:
-    values = _many(header.get(keyword))
-    return str(values[0]).strip().strip("\0") if values else ""
-
-
-def _little_endian(header: Dataset) -> bool:
-    encoding = getattr(header, "original_encoding", (None, None))[1]
-    return encoding is not False

@@ -1,4 +1,4 @@
-"""The ledger: one row an input, so that nothing is lost silently."""
+"""The ledger: one row an input, or one an image where an input holds several, so that nothing is lost silently."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medsyn.data.writer import Dropped
 from medsyn.workspace import atomic_file
 
 OUTCOMES = ("ingested", "duplicate", "quarantined", "skipped", "failed")
+BATCH = 4096
+EXAMPLES = 10
 
 SCHEMA = pa.schema(
     [
-        pa.field("input", pa.int64(), nullable=False),  # place among the sorted paths, from 1
+        pa.field("input", pa.int64(), nullable=False),  # number of the file, or of the member of an archive, from 1
+        pa.field("frame", pa.int32()),  # number of the image in a file that holds several, from 0; null: the whole file
         pa.field("kind", pa.string(), nullable=False),  # dicom, nifti, raster, npz, other
         pa.field("outcome", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
         pa.field("detail", pa.string()),
-        pa.field("images", pa.int64(), nullable=False),  # images of this input in the dataset
+        pa.field("images", pa.int64(), nullable=False),  # images of this row in the dataset: 0 or 1
         pa.field("source_digest", pa.string()),  # SHA-256, null where the file was not read whole
     ]
 )
@@ -33,9 +36,10 @@ SCHEMA = pa.schema(
 
 @dataclass
 class Row:
-    """One input."""
+    """One input, or one image of it."""
 
     input: int
+    frame: int | None
     kind: str
     outcome: str
     reason: str = ""
@@ -44,68 +48,72 @@ class Row:
     source_digest: str | None = None
 
 
-class Ledger:
-    """Rows by input number."""
+@dataclass
+class Summary:
+    """What became of all inputs.
 
-    def __init__(self) -> None:
-        self.rows: dict[int, Row] = {}
+    Attributes:
+        files: Inputs.
+        failed_files: Those of which nothing was ingested, and something failed.
+        outcomes: Outcome -> rows; adds up to all rows.
+        reasons: Reason -> rows, most frequent first.
+        examples: The first failures.
+    """
 
-    def add(self, row: Row) -> None:
-        """Enter an input.
+    files: int = 0
+    failed_files: int = 0
+    outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: list[Row] = field(default_factory=list)
 
-        Raises:
-            ValueError: It has a row already.
-        """
-        if row.input in self.rows:
-            raise ValueError(f"input {row.input} has two rows")
-        self.rows[row.input] = row
-
-    def correct(self, dropped: Iterable[Dropped]) -> None:
-        """Take back images that were read but not kept."""
-        by_source: dict[int, list[Dropped]] = {}
-        for drop in dropped:
-            by_source.setdefault(drop.source, []).append(drop)
-        for source, drops in by_source.items():
-            row = self.rows[source]
-            row.images -= len(drops)
-            counts = Counter(d.reason for d in drops)
-            if row.images:
-                told = "; ".join(f"{n} images dropped: {reason}" for reason, n in sorted(counts.items()))
-                row.detail = "; ".join(filter(None, [row.detail, told]))
-            else:
-                row.reason = max(sorted(counts), key=lambda reason: counts[reason])
-                row.outcome = "duplicate" if row.reason == "duplicate" else "quarantined"
-                row.detail = next(d.detail for d in drops if d.reason == row.reason)
-
-    def outcomes(self) -> dict[str, int]:
-        """Inputs by outcome; they add up to all inputs."""
-        counts = Counter(row.outcome for row in self.rows.values())
-        return {outcome: counts[outcome] for outcome in OUTCOMES}
-
-    def reasons(self) -> dict[str, int]:
-        """Inputs by reason, most frequent first."""
-        counts = Counter(row.reason for row in self.rows.values() if row.reason)
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Counts alone, fit for MLflow."""
+        reasons = dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))
         return {
-            "inputs": len(self.rows),
-            "outcomes": self.outcomes(),
-            "reasons": self.reasons(),
-            "images": sum(row.images for row in self.rows.values()),
+            "files": self.files,
+            "failed_files": self.failed_files,
+            "rows": sum(self.outcomes.values()),
+            "outcomes": self.outcomes,
+            "reasons": reasons,
         }
 
-    def write(self, folder: Path) -> None:
-        """Write ``ledger.parquet`` and ``ledger.csv``."""
-        rows = [asdict(self.rows[number]) for number in sorted(self.rows)]
-        for row in rows:
-            row["reason"], row["detail"] = row["reason"] or None, row["detail"] or None
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / "ledger.parquet")
-        with open(folder / "ledger.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, SCHEMA.names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+
+def write(rows: Iterable[Row], folder: Path) -> Summary:
+    """Write ``ledger.parquet`` and ``ledger.csv``.
+
+    Args:
+        rows: By input.
+        folder: Where to.
+    """
+    summary, source = Summary(), iter(rows)
+    with (
+        pq.ParquetWriter(folder / "ledger.parquet", SCHEMA) as parquet,
+        open(folder / "ledger.csv", "w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.DictWriter(file, SCHEMA.names, lineterminator="\n")
+        table.writeheader()
+        last, of_last = None, set[str]()
+        while batch := list(islice(source, BATCH)):
+            for row in batch:
+                if row.input != last:
+                    summary.failed_files += _failed(of_last)
+                    summary.files += 1
+                    last, of_last = row.input, set()
+                of_last.add(row.outcome)
+                summary.outcomes[row.outcome] += 1
+                if row.reason:
+                    summary.reasons[row.reason] += 1
+                if row.outcome == "failed" and len(summary.examples) < EXAMPLES:
+                    summary.examples.append(row)
+            values = [{k: v if v != "" else None for k, v in asdict(row).items()} for row in batch]
+            parquet.write_table(pa.Table.from_pylist(values, schema=SCHEMA))
+            table.writerows(values)
+        summary.failed_files += _failed(of_last)
+    return summary
+
+
+def _failed(outcomes: set[str]) -> bool:
+    return "failed" in outcomes and "ingested" not in outcomes
 
 
 def write_paths(file: Path, paths: Iterable[tuple[int, str]]) -> None:

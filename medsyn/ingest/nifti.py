@@ -1,29 +1,29 @@
-"""NIfTI: a volume in, slices out: axial ones, or as they were acquired, as the preset says."""
+"""NIfTI-1 and -2: a volume in, slices out: axial ones, or as they were acquired, as the preset says.
+
+A segmentation that was paired with the volume is turned and cut the same way.
+"""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import nibabel
 import numpy as np
-from nibabel.arrayproxy import ArrayProxy
 
+from medsyn.data.grey import luminance
+from medsyn.ingest import masks
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
+from medsyn.ingest.series import chosen
 from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused
+from medsyn.ingest.volume import Volume, load
 
-MAX_BYTES = 2**29
-"""Stored bytes of one volume: with the copies of its slices and its sample, a worker stays around 1 GiB."""
-SAMPLE = 2**24
-"""Voxels above which percentiles come from a regular grid of them."""
 MASK_VALUES = 16
 NEARLY_CONSTANT = 0.01
 """Slices whose values span less than this share of the volume's range are left out."""
+SAME_GRID = 0.1
+"""Share of a voxel by which the corners of two grids may differ: what tools make of one affine by rounding is less."""
+_LABELS = 1002  # NIFTI_INTENT_LABEL: the values are indices of a list of labels
 
 
 def looks_like(head: bytes) -> bool:
@@ -37,108 +37,150 @@ def looks_like(head: bytes) -> bool:
 
 
 def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
-    """Read one volume.
+    """Read one volume, of a series of volumes the first.
 
     Raises:
-        Refused: A mask, a header without data, or values that are not finite.
+        Refused: A segmentation without its scan, no grey values, a header that lies, or no finite value.
     """
-    digest = _digest(found.path)
-    opener = gzip.open if _is_gzip(found.path) else open
-    with opener(found.path, "rb") as stream:
-        magic = stream.read(348)
-        if magic[344:348] == b"ni1\0" or magic[4:8] == b"ni2\0":
-            raise Refused("nifti_pair", "the header of an .hdr/.img pair")
-        stream.seek(0)
-        kind = nibabel.Nifti2Image if magic[4:8] == b"n+2\0" else nibabel.Nifti1Image
-        image = kind.from_stream(stream)
-        shape = image.shape
-        if len(shape) < 2 or 0 in shape:
-            raise Refused("zero_size", "a volume without extent", "failed")
-        proxy = image.dataobj
-        if np.prod([float(n) for n in shape[:3]]) * proxy.dtype.itemsize > MAX_BYTES:
-            raise Refused("too_large", f"the header claims more than {MAX_BYTES >> 20} MiB a volume", "failed")
-        # The first of a series lies in one piece at the start of the data.
-        first = ArrayProxy(stream, ((*shape, 1)[:3], proxy.dtype, proxy.offset, proxy.slope, proxy.inter))
-        volume = _Volume(np.asanyarray(first.get_unscaled()), float(proxy.slope), float(proxy.inter))
+    volume = load(found, recipe.max_pixels)
     facts = Facts(
-        digest=digest,
+        digest=volume.digest,
         modality=recipe.preset.modality,
-        subject=keyed(recipe.key, "subject-file", digest),
+        subject=keyed(recipe.key, "subject-file", volume.digest),
         subject_from="file",
-        volume=keyed(recipe.key, "volume", digest),
+        volume=keyed(recipe.key, "volume", volume.digest),
+        photometric="rgb" if volume.colour else "grey",
     )
     facts.series = facts.volume
+    notes = list(volume.notes)
+    display, span = _grey_scale(volume, found, recipe, notes)
+    mask = None
+    if found.mask is not None:
+        try:
+            segmentation = load(found.mask, recipe.max_pixels)
+            # The channels of one case share a segmentation, and are one patient.
+            facts.subject = keyed(recipe.key, "subject-case", segmentation.digest, masks.case(found))
+            mask = _whole(segmentation, volume)
+        except Exception as error:  # hostile input may raise anything; the scan is worth reading all the same
+            facts.mask_refused = masks.refusal(error)
+            notes.append(f"its segmentation is not used ({facts.mask_refused.reason}): {facts.mask_refused.detail}")
+    if recipe.mask_label and mask is None:
+        notes.append("no segmentation, so no label")
+    facts.note = "; ".join(notes)
+    return facts, _planes(volume, mask, display, span, recipe)
+
+
+# ---- grey values
+
+
+def _grey_scale(volume: Volume, found: Probe, recipe: Recipe, notes: list[str]) -> tuple[Display | None, float]:
+    """The display range of all slices, and what counts as their range when empty ones are told from others.
+
+    Raises:
+        Refused: A segmentation, colour where Hounsfield units are stored, or no finite value.
+    """
+    if volume.colour:
+        if recipe.hounsfield:
+            raise Refused("no_hounsfield", "a colour image, which holds no Hounsfield units")
+        return Display(0.0, 255.0, "dtype"), 255.0
     sample = volume.sample()
     if not sample.size:
         raise Refused("not_finite", "no finite value", "failed")
-    # A handful of whole numbers is a segmentation, which as an image would teach a generator outlines.
-    few = np.unique(sample[:: max(1, sample.size // 10**6)])
-    if 1 < len(few) <= MASK_VALUES and np.array_equal(few, np.rint(few)):
-        raise Refused("mask", f"at most {MASK_VALUES} whole values: a segmentation, not a scan")
-    if len(shape) > 3:
-        facts.note = "first volume of a series"
+    _no_segmentation(sample, volume.intent, found)
     if recipe.hounsfield and sample.min() >= 0:
-        facts.note = "no negative value: probably not in Hounsfield units"
-    return facts, _planes(volume, image.affine, sample, recipe)
+        notes.append("no negative value: probably not in Hounsfield units")
+    if volume.stored.dtype.kind == "f" and any(np.isnan(part).any() for part in volume.stored):
+        notes.append("what is not a number is shown black")
+    low, high = (float(v) for v in np.percentile(sample, recipe.percentiles))
+    span = (high - low) or float(sample.max() - sample.min())
+    return (None if recipe.hounsfield or not high > low else Display(low, high, "percentiles")), span
 
 
-@dataclass
-class _Volume:
-    """Values as they are stored; floating-point copies are made of one slice, or of a sample."""
+def _no_segmentation(sample: np.ndarray, intent: int, found: Probe) -> None:
+    """A handful of whole numbers is a segmentation, which as an image would teach a generator outlines.
 
-    stored: np.ndarray  # [i, j, k]
-    slope: float
-    intercept: float
-
-    def values(self, part: np.ndarray) -> np.ndarray:
-        """Stored values to float32."""
-        return (part * np.float64(self.slope) + self.intercept).astype(np.float32)
-
-    def sample(self) -> np.ndarray:
-        """Finite values ``[n]``: all of them, or every so-manieth along every axis of a large volume."""
-        step = math.ceil((self.stored.size / SAMPLE) ** (1 / 3))
-        values = self.values(self.stored[::step, ::step, ::step])
-        return values[np.isfinite(values)]
+    Raises:
+        Refused: It is one, by its values, by its intent code, or by its name and its values.
+    """
+    few = np.unique(sample[:: max(1, sample.size // 10**6)])
+    most = 255 if masks.named(found) else MASK_VALUES
+    whole = 1 < len(few) <= most and np.array_equal(few, np.rint(few))
+    if intent == _LABELS or whole:
+        raise Refused("mask", f"a segmentation (at most {most} whole values) without its scan, not a scan")
 
 
-def _planes(volume: _Volume, affine: np.ndarray, sample: np.ndarray, recipe: Recipe) -> Iterator[Plane]:
-    to_ras = nibabel.io_orientation(affine)
-    acquired = int(to_ras[2, 0])  # the patient's axis that the last stored one runs along
-    stored = nibabel.apply_orientation(volume.stored, to_ras)
-    affine = affine @ nibabel.orientations.inv_ornt_aff(to_ras, volume.stored.shape)
+def _whole(segmentation: Volume, scan: Volume) -> np.ndarray:
+    """Values of a segmentation as uint8 ``[i, j, k]``, voxel for voxel those of its scan.
+
+    Raises:
+        Refused: It lies on another grid, or holds values that are no classes.
+    """
+    if segmentation.colour or segmentation.volumes > 1:
+        raise masks.not_classes()
+    shape = segmentation.stored.shape
+    if shape != scan.stored.shape[:3]:
+        raise masks.other_grid()
+    corners = np.array([[*c, 1.0] for c in np.ndindex(2, 2, 2)]) * [*(np.array(shape) - 1), 1]
+    apart = np.linalg.norm(corners @ (segmentation.affine - scan.affine).T, axis=1).max()
+    if apart > SAME_GRID * np.linalg.norm(scan.affine[:3, :3], axis=0).min():
+        raise masks.other_grid()
+    if segmentation.stored.dtype == np.uint8 and (segmentation.slope, segmentation.intercept) == (1, 0):
+        return segmentation.stored
+    out = np.empty(shape, np.uint8)
+    for number, part in enumerate(segmentation.stored):
+        out[number] = masks.classes(segmentation.values(part))
+    return out
+
+
+# ---- slices
+
+
+def _planes(
+    volume: Volume, mask: np.ndarray | None, display: Display | None, span: float, recipe: Recipe
+) -> Iterator[Plane]:
+    stored, affine = volume.stored, volume.affine
+    label = masks.MaskLabel.parse(recipe.mask_label) if recipe.mask_label else None
     # Slices run along S, columns and rows along the two others.
-    s = acquired if recipe.preset.orientation == "as_acquired" else 2
+    s = volume.last if recipe.preset.orientation == "as_acquired" else 2
     c, r = (axis for axis in range(3) if axis != s)
-    steps = [float(v) or 1.0 for v in np.linalg.norm(affine[:3, :3], axis=0)]
+    steps = [float(v) for v in np.linalg.norm(affine[:3, :3], axis=0)]
     # As radiologists look at it: numbers grow towards the patient's left, the back and the feet.
     to_lps = np.array([-1.0, -1.0, 1.0])
     orientation = [float(v) for axis in (c, r) for v in -affine[:3, axis] / steps[axis] * to_lps]
-    low, high = (float(v) for v in np.percentile(sample, recipe.percentiles))
-    span = (high - low) or float(sample.max() - sample.min())
     normal = np.cross(orientation[:3], orientation[3:])
-    for number in range(stored.shape[s]):
-        plane = volume.values(np.moveaxis(stored, s, 0)[number][::-1, ::-1].T)
+
+    def cut(array: np.ndarray, number: int) -> np.ndarray:
+        return np.ascontiguousarray(np.moveaxis(array, s, 0)[number][::-1, ::-1].swapaxes(0, 1))
+
+    for number in chosen(stored.shape[s], recipe.slices):
+        part = cut(stored, number)
+        values, valid = (_colour(part, recipe), None) if volume.colour else _without_nan(volume.values(part))
         voxel = np.ones(4)
         voxel[[c, r, s]] = stored.shape[c] - 1, stored.shape[r] - 1, number
-        if np.isfinite(plane).all() and plane.max() - plane.min() <= NEARLY_CONSTANT * span:
-            plane = np.full_like(plane, plane.flat[0])
+        known = values if valid is None else values[valid]
+        if known.size and np.isfinite(known).all() and known.max() - known.min() <= NEARLY_CONSTANT * span:
+            values = np.full_like(values, known.flat[0])
+        segmented = None if mask is None else cut(mask, number)
         yield Plane(
-            np.ascontiguousarray(plane),
+            values,
             frame=number,
-            display=None if recipe.hounsfield else Display(low, high, "percentiles") if high > low else None,
+            display=display,
+            valid=valid,
             spacing=(steps[r], steps[c]),
             pixel=(steps[r], steps[c]),
             orientation=orientation,
             slice_index=number,
             slice_position=float(np.dot(normal, (affine @ voxel)[:3] * to_lps)),
+            label=None if label is None or segmented is None else label.label(segmented),
+            mask=segmented,
         )
 
 
-def _is_gzip(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def _colour(part: np.ndarray, recipe: Recipe) -> np.ndarray:
+    return part.astype(np.float32) if recipe.colour else luminance(part)
 
 
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _without_nan(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values with 0 for NaN, which tools write where they know nothing, and where there was none."""
+    known = ~np.isnan(values)
+    return (values, None) if known.all() else (np.where(known, values, np.float32(0)), known)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from medsyn.data.grey import grey
+from medsyn.ingest import masks
 from medsyn.ingest.deidentify import keyed
-from medsyn.ingest.source import MAX_VALUES, Facts, Plane, Probe, Recipe, Refused, open_binary
+from medsyn.ingest.intensity import Display
+from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, content, most_of_plane
 
+MAX_PAGES = 4096
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "MPO")
+_COLOUR = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 
 
 def looks_like(head: bytes) -> bool:
@@ -29,27 +35,58 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
     """
     if recipe.hounsfield:
         raise Refused("no_hounsfield", "a plain picture, which holds no Hounsfield units")
-    data = open_binary(found.path)
+    data = content(found)
     digest = hashlib.sha256(data).hexdigest()
-    image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    if float(image.width) * image.height * pages > MAX_VALUES:
-        raise Refused("too_large", f"the header claims more than {MAX_VALUES} values", "failed")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except Image.DecompressionBombError:
+        raise _too_large(recipe) from None
+    pages = _count_pages(image, recipe)
     facts = Facts(
         digest=digest,
         modality=recipe.preset.modality,
         subject=keyed(recipe.key, "subject-file", digest),
         subject_from="file",
         volume=keyed(recipe.key, "volume", digest) if pages > 1 else None,
+        photometric="rgb" if image.mode in _COLOUR else "grey",
         synthetic=str(image.info.get("Synthetic", "")).lower() == "true",  # as `medsyn augment` writes it
     )
-    return facts, _planes(image, pages)
+    return facts, masks.attach(_planes(image, pages, recipe), found, recipe, facts)
 
 
-def _planes(image: Image.Image, pages: int) -> Iterator[Plane]:
+def _count_pages(image: Any, recipe: Recipe) -> int:
+    """Pages of a TIFF, 1 of all others; no page is decoded, and no more are counted than are read."""
+    pages, pixels = 0, 0
+    try:
+        while True:
+            plane = image.width * image.height
+            pixels += plane
+            if plane > most_of_plane(recipe.max_pixels, image.mode in _COLOUR) or pixels > recipe.max_pixels:
+                raise _too_large(recipe)
+            pages += 1
+            if image.format != "TIFF":
+                return pages
+            if pages > MAX_PAGES:
+                raise Refused("too_large", f"more than {MAX_PAGES} pages", "failed")
+            image.seek(pages)
+    except EOFError:
+        if pages > 1:
+            image.seek(0)
+        return pages
+
+
+def _planes(image: Any, pages: int, recipe: Recipe) -> Iterator[Plane]:
     for page in range(pages):
         if pages > 1:
             image.seek(page)
         upright = ImageOps.exif_transpose(image)
         index = page if pages > 1 else None
-        yield Plane(grey(upright if upright is not None else image), frame=page, slice_index=index)
+        if recipe.colour and image.mode in _COLOUR:
+            values = np.asarray(upright.convert("RGB")).astype(np.float32)
+            yield Plane(values, frame=page, display=Display(0.0, 255.0, "dtype"), slice_index=index)
+        else:
+            yield Plane(grey(upright), frame=page, slice_index=index)
+
+
+def _too_large(recipe: Recipe) -> Refused:
+    return Refused("too_large", f"the header claims too much for --max-pixels {recipe.max_pixels}", "failed")

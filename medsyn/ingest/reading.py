@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from medsyn.data.resize import pad, shrink
+from medsyn.data.resize import fit_mask, pad, shrink
 from medsyn.data.schema import ImageRecord
-from medsyn.ingest import dicom, medmnist, nifti, raster
+from medsyn.data.writer import thumbnail_of
+from medsyn.ingest import dicom, isolation, medmnist, nifti, raster
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display, Percentiles, darkest, quantise
-from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, quiet
+from medsyn.ingest.source import NOT_A_FILES_FAULT, Facts, Plane, Probe, Recipe, Refused, quiet
 
 Reader = Callable[[Probe, Recipe], tuple[Facts, Iterator[Plane]]]
 READERS: dict[str, Reader] = {
@@ -23,37 +25,65 @@ READERS: dict[str, Reader] = {
 }
 CHUNK = 32
 
-Task = list[list[Probe]]
-"""Groups of files; the files of a group share one display range where none is stated."""
+
+class Group(NamedTuple):
+    """Files that share one display range where none is stated, and the digest of all that their pixels depend on."""
+
+    files: list[Probe]
+    digest: str
+
+
+@dataclass
+class Image:
+    """One stored image: its description, pixels ``[C, H, W]`` and segmentation ``[H, W]`` uint8, or None."""
+
+    record: ImageRecord
+    pixels: np.ndarray
+    mask: np.ndarray | None
+    thumbnail: np.ndarray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file, or of one image of a file that holds several."""
+
+    frame: int | None
+    outcome: str
+    reason: str = ""
+    detail: str = ""
 
 
 @dataclass
 class FileResult:
-    """What became of one file."""
+    """What became of one file.
+
+    Attributes:
+        read_as: Digest of its group.
+        rows: One, or one for every image of a file that holds several.
+    """
 
     number: int
-    outcome: str = "ingested"
-    reason: str = ""
-    detail: str = ""
+    read_as: str
     facts: Facts | None = None
-    images: list[tuple[ImageRecord, np.ndarray]] = field(default_factory=list)
+    rows: list[Outcome] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
 
 
-def plan(probes: Sequence[Probe], by_series: bool) -> list[Task]:
-    """Cut the files into tasks of about `CHUNK` files, a series (``by_series``) in one piece."""
-    groups: dict[str, list[Probe]] = {}
-    for p in probes:
-        name = f"series {p.series}" if by_series and p.kind == "dicom" and p.series else f"file {p.number}"
-        groups.setdefault(name, []).append(p)
-    tasks: list[Task] = [[]]
-    for group in groups.values():
-        if sum(map(len, tasks[-1])) + len(group) > CHUNK and tasks[-1]:
-            tasks.append([])
-        tasks[-1].append(group)
-    return [task for task in tasks if task]
+def tasks(groups: Iterable[Group]) -> Iterator[list[Group]]:
+    """Groups in portions of about `CHUNK` files, for one worker each."""
+    task: list[Group] = []
+    files = 0
+    for group in groups:
+        if task and files + len(group.files) > CHUNK:
+            yield task
+            task, files = [], 0
+        task.append(group)
+        files += len(group.files)
+    if task:
+        yield task
 
 
-def read_task(task: Task, recipe: Recipe) -> list[FileResult]:
+def read_task(task: Sequence[Group], recipe: Recipe) -> list[FileResult]:
     """Read all files of a task; a bad file ends in its own `FileResult` and nowhere else."""
     with quiet():
         return [result for group in task for result in _read_group(group, recipe)]
@@ -64,27 +94,27 @@ class _Small:
     """A plane after shrinking, waiting for the display range of its group."""
 
     plane: Plane  # without pixels
-    values: np.ndarray
+    values: np.ndarray  # [h, w] or [h, w, 3]
+    mask: np.ndarray | None
     height: int
     width: int
 
 
-def _read_group(group: Sequence[Probe], recipe: Recipe) -> list[FileResult]:
+def _read_group(group: Group, recipe: Recipe) -> list[FileResult]:
     common = Percentiles()
     results, waiting = [], []
-    for found in group:
-        result = FileResult(found.number)
-        smalls: list[_Small] = []
-        own: list[np.ndarray] = []
+    for found in group.files:
+        result, smalls, own = FileResult(found.number, group.digest), list[_Small](), list[np.ndarray]()
         try:
+            if found.refused:  # an earlier try killed its worker
+                raise found.refused
             smalls, own = _read_file(found, recipe, result)
         except Refused as refused:
-            result.outcome, result.reason, result.detail = refused.outcome, refused.reason, refused.detail
-        except Exception as error:  # hostile input may raise anything; its text may quote the header
-            result.outcome, result.reason = "failed", _reason(error)
-            result.detail = f"cannot be decoded ({type(error).__name__})"
-        if result.outcome != "ingested":
-            smalls, own = [], []
+            result.rows = [Outcome(None, refused.outcome, refused.reason, refused.detail)]
+        except NOT_A_FILES_FAULT:
+            raise
+        except BaseException as error:  # hostile input may raise anything; its text may quote the header
+            result.rows = [Outcome(None, "failed", _reason(error), f"cannot be decoded ({type(error).__name__})")]
         for values in own:
             common.add(values)
         results.append(result)
@@ -99,49 +129,66 @@ def _read_group(group: Sequence[Probe], recipe: Recipe) -> list[FileResult]:
 
 
 def _read_file(found: Probe, recipe: Recipe, result: FileResult) -> tuple[list[_Small], list[np.ndarray]]:
+    """Shrunk planes, and the values that a common display range is to be found in."""
+    isolation.at(found.number)
     result.facts, planes = READERS[found.kind](found, recipe)
     smalls: list[_Small] = []
     unranged: list[np.ndarray] = []
-    left_out = {"constant": 0, "not_finite": 0}
+    frames: list[int] = []
     for plane in planes:
+        isolation.at(found.number)
+        frames.append(plane.frame)
         valid = plane.values if plane.valid is None else plane.values[plane.valid]
-        if not np.isfinite(plane.values).all():
-            left_out["not_finite"] += 1
-            continue
-        if plane.valid is not None and valid.size:
-            # Before resizing, or padding rings into the image and takes most of the grey scale for itself.
-            black = darkest(valid, _preset_window(recipe) or plane.display, plane.inverted, recipe.hounsfield)
-            plane.values = np.where(plane.valid, plane.values, np.float32(black))
-        small = shrink(plane.values, recipe.size, plane.pixel)
-        if valid.size == 0 or valid.min() == valid.max() or small.min() == small.max():
-            left_out["constant"] += 1
+        refusal = _unusable(plane.values, valid)
+        if refusal is None:
+            if plane.valid is not None:
+                # Before resizing, or padding rings into the image and takes most of the grey scale for itself.
+                black = darkest(valid, _preset_window(recipe) or plane.display, plane.inverted, recipe.hounsfield)
+                plane.values = np.where(plane.valid, plane.values, np.float32(black))
+            small = shrink(plane.values, recipe.size, plane.pixel)
+            refusal = None if small.min() < small.max() else _CONSTANT
+        if refusal is not None:
+            result.rows.append(Outcome(plane.frame, *refusal))
             continue
         if plane.display is None and not recipe.hounsfield:
             unranged.append(valid)
-        height, width = plane.values.shape
-        plane.values, plane.valid = small[:0], None
-        smalls.append(_Small(plane, small, height, width))
-    told = [f"{n} {reason.replace('_', ' ')} images left out" for reason, n in left_out.items() if n]
-    if not smalls:
-        reason = "not_finite" if left_out["not_finite"] else "constant"
-        raise Refused(reason, "; ".join(told) or "no image in it", "failed" if reason == "not_finite" else "skipped")
-    result.detail = "; ".join([*filter(None, [result.facts.note]), *told])
+        mask = None if plane.mask is None else fit_mask(plane.mask, recipe.size, plane.pixel)
+        height, width = plane.values.shape[:2]
+        plane.values, plane.valid, plane.mask = small[:0], None, None
+        smalls.append(_Small(plane, small, mask, height, width))
+        result.rows.append(Outcome(plane.frame, "ingested", detail=result.facts.note))
+    if not frames:
+        raise Refused("no_image", "no image in it")
+    if len(frames) == 1:
+        result.rows = [replace(result.rows[0], frame=None)]
     return smalls, unranged
 
 
-def _finish(
-    small: _Small, common: Display | None, result: FileResult, recipe: Recipe
-) -> tuple[ImageRecord, np.ndarray]:
+_CONSTANT = ("skipped", "constant", "all its pixels are equal")
+
+
+def _unusable(values: np.ndarray, valid: np.ndarray) -> tuple[str, str, str] | None:
+    if not (np.isfinite(values.min(initial=0)) and np.isfinite(values.max(initial=0))):  # NaN comes through both
+        return "failed", "not_finite", "a value that is not finite"
+    if valid.size == 0 or valid.min() == valid.max():
+        return _CONSTANT
+    return None
+
+
+def _finish(small: _Small, common: Display | None, result: FileResult, recipe: Recipe) -> Image:
     plane, facts = small.plane, result.facts
     assert facts is not None
     display = _preset_window(recipe) or plane.display or common
     assert display is not None
     square = pad(small.values, recipe.size, darkest(small.values, display, plane.inverted, recipe.hounsfield))
+    square = square[None] if square.ndim == 2 else np.moveaxis(square, 2, 0)
+    if recipe.colour and len(square) == 1:
+        square = np.repeat(square, 3, axis=0)
     if recipe.hounsfield:
         stored, slope, intercept = np.clip(np.rint(square), -32768, 32767).astype(np.int16), 1.0, 0.0
     else:
         stored, slope, intercept = quantise(square)
-    rows, columns = small.values.shape
+    rows, columns = small.values.shape[:2]
     spacing = plane.spacing or (None, None)
     record = ImageRecord(
         source=result.number,
@@ -158,12 +205,16 @@ def _finish(
         display_high=display.high,
         display_source=display.source,
         inverted=plane.inverted,
+        photometric=facts.photometric,
+        has_mask=small.mask is not None,
         synthetic=facts.synthetic,
+        frame=plane.frame if len(result.rows) > 1 else None,
         label=plane.label,
+        targets={name: (value, "known") for name, value in plane.targets.items()} or None,
         official_split=plane.official_split,
         series=facts.series,
         study=facts.study,
-        volume=facts.volume,
+        volume=plane.volume or facts.volume,
         slice_index=plane.slice_index,
         slice_position=plane.slice_position,
         spacing_row=None if spacing[0] is None else spacing[0] * small.height / rows,
@@ -174,18 +225,18 @@ def _finish(
         age_band=facts.covariates.age_band,
         vendor=facts.covariates.vendor,
     )
-    return record, stored[None]
+    return Image(record, stored, small.mask, thumbnail_of(record, stored))
 
 
 def _preset_window(recipe: Recipe) -> Display | None:
-    """The display range of Hounsfield units: the preset's, whatever the file says."""
+    """The display range of Hounsfield units: the preset's or the user's, whatever the file says."""
     if not recipe.hounsfield:
         return None
     centre, width = recipe.preset.window or (40.0, 400.0)
-    return Display(centre - width / 2, centre + width / 2, "preset")
+    return Display(centre - width / 2, centre + width / 2, recipe.window_source)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "too_large"
     if isinstance(error, NotImplementedError | RuntimeError):

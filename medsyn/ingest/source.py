@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -17,8 +16,10 @@ from medsyn.ingest.deidentify import Covariates
 from medsyn.ingest.intensity import Display
 
 FileKind = Literal["dicom", "nifti", "raster", "npz", "other"]
-MAX_VALUES = 2**29
-"""Values of one file above which its header is taken for a lie."""
+MAX_VALUES = 2**28
+"""Values of one file above which its header is taken for a lie, unless the user says otherwise."""
+NOT_A_FILES_FAULT = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What is beyond `Exception` and must pass. A decoder in Rust that panics is beyond it, too, and must not."""
 
 
 class Refused(Exception):
@@ -44,15 +45,37 @@ class Probe:
 
     number: int
     path: str
+    member: str | None = None  # name inside of an archive
     kind: FileKind = "other"
     refused: Refused | None = None
     modality: str = ""  # DICOM Modality
-    series: str = ""  # SeriesInstanceUID
+    series: str = ""  # keyed SeriesInstanceUID
+    names: dict[str, str] = field(default_factory=dict)  # kind of identifier (see `labels.IDENTIFIERS`) -> keyed value
+    tag: str | None = None  # value of the tag that `LookFor` asks for
     position: float | None = None  # mm along the slice normal
+    orientation: tuple[float, ...] = ()  # six direction cosines
+    frames: int = 1
     instance: int = 0
     side: int | None = None  # native side of square npz images
     official: bool = False  # npz with a val and a test split of its own
-    slice_index: int | None = None  # place in its series, set when all files are known
+    part: int = 0  # which volume of its series: echoes, time points and orientations are kept apart
+    slice_index: int | None = None  # place in its volume, set when all files are known
+    mask: Probe | None = None  # the segmentation that belongs to this volume
+
+
+@dataclass(frozen=True)
+class LookFor:
+    """What the first look at a file needs to know.
+
+    Attributes:
+        key: Project key: identifiers leave a header keyed, or not at all.
+        tag: DICOM keyword of the tag that holds the class, or None.
+    """
+
+    key: bytes
+    tag: str | None = None
+    allow_burned_in: bool = False
+    max_pixels: int = MAX_VALUES
 
 
 @dataclass
@@ -72,9 +95,11 @@ class Facts:
     series: str | None = None
     volume: str | None = None
     covariates: Covariates = field(default_factory=Covariates)
+    photometric: str | None = None  # Photometric Interpretation, or "grey" or "rgb" of a picture
     note: str = ""
     synthetic: bool = False
     warnings: tuple[Literal["text", "face"], ...] = ()
+    mask_refused: Refused | None = None  # why the segmentation that belongs to the file is not used
 
 
 @dataclass
@@ -82,13 +107,16 @@ class Plane:
     """One 2-D image at full resolution.
 
     Attributes:
-        values: Modality values, or the output of a VOI LUT, float32 ``[H, W]``.
+        values: Modality values, or the output of a VOI LUT, float32 ``[H, W]``; colour that is kept ``[H, W, 3]``.
+        mask: Segmentation values ``[H, W]`` uint8, or None.
         frame: Number within the file.
         display: Range stated by the source; None: percentiles of the group.
         valid: False where the file says padding, or None.
         spacing: mm between rows and between columns, or None.
         pixel: Height and width of a pixel in a common unit, for the proportions.
+        volume: Where a file holds several: which one, else that of the facts.
         official_split: With ``label`` and ``subject``, only where they differ from plane to plane (npz).
+        targets: Further labels, such as the findings of a multi-label set: task -> value.
     """
 
     values: np.ndarray
@@ -101,28 +129,77 @@ class Plane:
     orientation: list[float] | None = None
     slice_index: int | None = None
     slice_position: float | None = None
+    volume: str | None = None
     label: str | None = None
     subject: str | None = None
     official_split: str | None = None
+    mask: np.ndarray | None = None
+    targets: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What readers need to know of the dataset in the making."""
+    """What readers need to know of the dataset in the making.
+
+    Attributes:
+        preset: Of the modality, with the window that the user asked for.
+        window_source: Whose window that is: ``preset`` or ``user``.
+        slices: ``all``, ``middle`` or ``every=N``.
+        colour: Whether colour images are kept in colour.
+        target: Of an npz with several labels an image, the one that is the class; None: no class.
+    """
 
     key: bytes
     preset: Preset
     size: int
     hounsfield: bool
+    window_source: str = "preset"
+    slices: str = "all"
+    colour: bool = False
+    max_pixels: int = MAX_VALUES
+    mask_label: str | None = None
+    target: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of the stored images."""
+        return 3 if self.colour else 1, self.size, self.size
+
+    @property
+    def dtype(self) -> str:
+        """Of the stored images."""
+        return "int16" if self.hounsfield else "uint16"
 
     @property
     def percentiles(self) -> tuple[float, float]:
         return self.preset.percentiles or (0.5, 99.5)
 
 
-def open_binary(path: str) -> bytes:
+def most_bytes(max_pixels: int) -> int:
+    """Bytes of one file above which it is not read whole: four a value, and room for a header."""
+    return 4 * max_pixels + 2**24
+
+
+def most_of_plane(max_pixels: int, colour: bool = False) -> int:
+    """Pixels of one plane above which it is not decoded: with its copies in floating point it stays below 1 GiB."""
+    return max_pixels // (12 if colour else 8)
+
+
+def stream(found: Probe) -> BinaryIO:
+    """The file, or the member of an archive, opened for reading and seeking.
+
+    Raises:
+        Refused: A member that cannot be unpacked.
+    """
+    from medsyn.ingest.archive import open_member  # archives need `Refused` of this module
+
+    return open(found.path, "rb") if found.member is None else open_member(found.path, found.member)
+
+
+def content(found: Probe) -> bytes:
     """The whole file."""
-    return Path(path).read_bytes()
+    with stream(found) as file:
+        return file.read()
 
 
 @contextmanager

@@ -6,42 +6,32 @@ import datetime
 import json
 import secrets
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyarrow.parquet as pq
 from filelock import FileLock
 
-from medsyn import compute, tracking
+from medsyn import tracking
 from medsyn.config import IngestOptions
+from medsyn.data.earlier import Earlier
 from medsyn.data.sample import write_sample
-from medsyn.data.schema import ImageRecord
-from medsyn.data.writer import DatasetWriter, ties
-from medsyn.errors import DataError, EnvironmentFault, UsageError
-from medsyn.ingest import reading, scan, selection
-from medsyn.ingest.deidentify import keyed
-from medsyn.ingest.labels import LabelRow, LabelTable
-from medsyn.ingest.ledger import Ledger, Row, write_paths
-from medsyn.ingest.reading import FileResult
-from medsyn.ingest.scan import Input
-from medsyn.ingest.source import Probe, Recipe
-from medsyn.progress import SILENT, Progress, track
+from medsyn.data.writer import DatasetWriter
+from medsyn.errors import DataError, UsageError
+from medsyn.ingest import isolation, ledger, reading
+from medsyn.ingest.choice import Choice, nothing_left
+from medsyn.ingest.journal import Journal
+from medsyn.ingest.labels import LabelSource
+from medsyn.ingest.opening import opened
+from medsyn.ingest.replay import replay
+from medsyn.ingest.source import Recipe
+from medsyn.progress import SILENT, Progress
 from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
 
 SAMPLE_SIDE = 128
-IN_PROCESS = 64
-"""Below this number of files, starting worker processes takes longer than the work."""
-
-A = TypeVar("A")
-B = TypeVar("B")
-Mapper = Callable[[Callable[[A], B], Iterable[A]], Iterator[B]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,8 @@ class IngestResult:
     Attributes:
         path: Its folder.
         images_per_class: class -> split -> images; empty where nothing is labelled.
-        outcomes: Ledger outcome -> inputs; adds up to all inputs.
+        outcomes: Ledger outcome -> rows; adds up to all rows of the ledger.
+        files: Inputs, the members of archives among them.
         caveats: What every later report must repeat.
         mlflow_run: Run id, None without tracking.
         ledger: ``ledger.csv`` of the dataset.
@@ -65,6 +56,7 @@ class IngestResult:
     subjects: int
     images_per_class: dict[str, dict[str, int]]
     outcomes: dict[str, int]
+    files: int
     caveats: list[str]
     mlflow_run: str | None
     ledger: Path
@@ -97,124 +89,109 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
                 size=SAMPLE_SIDE,
                 progress=lambda done, _: task.update(done),
             )
-        own = {"paths": [str(folder / "films")], "labels": str(labels), "label_column": "label", "file_column": "file"}
-        simulated = options.model_copy(update={**own, "subject_column": None})
+        own = {
+            "paths": [str(folder / "films")],
+            "labels": str(labels),
+            "label_columns": ["label"],
+            "file_column": "file",
+        }
+        simulated = options.model_copy(update={**own, "subject_from": None})
         return _ingest(simulated, workspace, progress, sample=True)
 
 
 def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *, sample: bool) -> IngestResult:
-    table = None
-    if options.labels is not None:
-        table = LabelTable.open(options.labels, options.label_column, options.file_column, options.subject_column)
-        for line in table.told:
-            progress.say(line)
-        if options.classes:
-            table.check_classes(options.classes)
-    inputs = scan.find(options.paths)
-    for reason, n in Counter(i.refused.reason for i in inputs if i.refused).items():
-        progress.say(f"folders left out: {n} {reason} (see the ledger)")
-    with _mapper(options.workers, len(inputs)) as mapper:
-        ledger = Ledger()
-        chunks = [inputs[i : i + reading.CHUNK] for i in range(0, len(inputs), reading.CHUNK)]
-        probed = track(progress, "Looking at files", mapper(scan.probe_chunk, chunks), len(chunks))
-        probes = [p for chunk in probed for p in chunk]
-        wanted = selection.readable(probes, ledger, options)
-        preset, why = scan.choose_modality(wanted, options.modality)
-        if why != "named":
-            progress.say(f"modality: {preset.modality} ({why})")
-        wanted = selection.of_modality(
-            wanted, ledger, preset.dicom_modalities, options.modality is not None, preset.modality
-        )
-        labels, caveats = selection.join(table, inputs, wanted, ledger)
-        if table is not None:
-            wanted = [p for p in wanted if p.kind == "npz" or p.number in labels]
-        else:
-            selection.tell_folders(inputs, wanted, progress)
-        hounsfield = preset.storage == "hounsfield" and any(p.kind in ("dicom", "nifti") for p in wanted)
-        if preset.storage == "hounsfield" and not hounsfield:
-            caveats.append("plain pictures hold no Hounsfield units: grey values are relative")
-        scan.order_slices(wanted)
-        recipe = Recipe(workspace.project_key(), preset, selection.side(options, wanted, preset.size), hounsfield)
-        job = _Job(options, workspace, progress, recipe, ledger, inputs, labels, caveats, sample)
-        with tracking.start(workspace, "ingest", preset.modality) as run:
-            return job.execute(mapper, wanted, run)
+    source = LabelSource.open(options)
+    for line in source.told:
+        progress.say(line)
+    where = "" if sample else ", ".join(options.paths)
+    with opened(options, workspace, sample) as journal:
+        choice = Choice(options, workspace.project_key(), journal, progress, where)
+        choice.look()
+        recipe = choice.choose(source)
+        job = _Job(options, workspace, progress, journal, recipe, choice.caveats, where, sample)
+        with tracking.start(workspace, "ingest", recipe.preset.modality) as run:
+            return job.execute(run)
 
 
 @dataclass
 class _Job:
-    """The second half of an ingest: everything is known but the pixels."""
+    """The second half of an ingest: read what was chosen, settle, commit."""
 
     options: IngestOptions
     workspace: Workspace
     progress: Progress
+    journal: Journal
     recipe: Recipe
-    ledger: Ledger
-    inputs: Sequence[Input]
-    labels: Mapping[int, LabelRow]
     caveats: list[str]
+    where: str
     sample: bool
-    subject_from: Counter[str] = field(default_factory=Counter)
-    warned: Counter[str] = field(default_factory=Counter)
 
-    def execute(self, mapper: Mapper, wanted: Sequence[Probe], run: tracking.Run) -> IngestResult:
-        modality = self.recipe.preset.modality
+    def execute(self, run: tracking.Run) -> IngestResult:
+        recipe = self.recipe
+        modality = recipe.preset.modality
         name = self.options.name or modality
-        kept_options = self.options.model_dump(exclude={"paths", "labels"})
-        run.params({**kept_options, "size": self.recipe.size, "source": "built-in sample" if self.sample else "files"})
+        # Labels as they are written may name a person: folders and DICOM elements do.
+        kept_options = self.options.model_dump(exclude={"paths", "labels", "label_map"})
+        kept_options["labels_renamed"] = len(self.options.label_map)
+        run.params({**kept_options, "size": recipe.size, "source": "built-in sample" if self.sample else "files"})
+        self._read()
         with self.workspace.build(DATASET, name) as build:
-            dtype = "int16" if self.recipe.hounsfield else "uint16"
-            writer = DatasetWriter(build.path, size=self.recipe.size, dtype=dtype)
-            self._read(mapper, wanted, writer)
-            if not writer.records:
-                reasons = ", ".join(f"{reason} {n}" for reason, n in self.ledger.reasons().items())
-                raise DataError(
-                    f"not one of {len(self.inputs)} files could be ingested ({reasons})",
-                    where="" if self.sample else ", ".join(self.options.paths),
-                    mend="Check --modality, --labels and the files.",
+            writer = DatasetWriter(build.path, size=recipe.size, dtype=recipe.dtype, channels=recipe.shape[0])
+            ids, told = replay(self.journal, writer, self.workspace, self.options, self.where)
+            self.caveats += told
+            if not len(writer):
+                raise nothing_left(
+                    self.journal,
+                    self.where,
+                    "not one of",
+                    "Check --modality, --labels and the files.",
+                    "files could be ingested",
                 )
-            unknown = {r.label for r in writer.records if r.label} - set(self.options.classes or ())
-            if self.options.classes and unknown:
-                raise DataError(
-                    f"unknown label '{min(unknown)}'",
-                    where=", ".join(self.options.paths),
-                    mend=f"The classes named are: {', '.join(self.options.classes)}.",
-                )
-            self.caveats += _subject_caveats(self.subject_from)
-            self.caveats += [f"{self.warned[kind]} {text}" for kind, text in _WARNINGS.items() if self.warned[kind]]
-            if self.warned["synthetic"]:
-                self.progress.say(f"{self.warned['synthetic']} {_WARNINGS['synthetic']}")
             paths = self.workspace.private / f"{name}-{secrets.token_hex(8)}-paths.csv"
             extra = {
                 "source": "built-in sample" if self.sample else "files",
                 "options": kept_options,
                 "mlflow_run": run.id,
+                "journal": self.journal.name,
+                "run": self.journal.run,
                 "paths_list": paths.name,
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             }
             # Of two ingests under one name at once, the second must see the patients of the first.
             with FileLock(self.workspace.private / f".{name}.lock"):
-                earlier, earlier_ties = _earlier(self.workspace, name)
+                folders = self.workspace.all(DATASET)
+                earlier = Earlier.of(p for p in folders if read_json(p / DATASET.main_file).get("name") == name)
                 written = writer.finish(
-                    key=self.recipe.key,
+                    key=recipe.key,
                     name=name,
                     modality=modality,
                     classes=self.options.classes,
                     caveats=self.caveats,
                     earlier=earlier,
-                    earlier_ties=earlier_ties,
+                    # Simulated patients are as many as they say, though their ribs are alike.
+                    join_alike=not self.sample,
                     extra=extra,
                 )
-                self.ledger.correct(written.dropped)
+                self.journal.settle(written.dropped)
+                if not len(written.kept):
+                    raise nothing_left(
+                        self.journal,
+                        self.where,
+                        "not one image is left of",
+                        "Ingest under another --name where patients are now named in another way than before.",
+                    )
                 _check_classes(written.meta["fingerprint"], [] if self.sample else self.options.paths)
-                self.ledger.write(build.path)
+                summary = ledger.write(self.journal.rows(), build.path)
                 try:
                     # Before the commit: a dataset that is there has its list, whatever happens next.
-                    write_paths(paths, ((i.number, i.relative if self.sample else i.path) for i in self.inputs))
+                    ledger.write_paths(paths, self.journal.paths())
                     path = build.commit(written.meta)
                 except BaseException:
                     paths.unlink(missing_ok=True)
                     raise
-        self._track(run, written.meta)
+                self.journal.commit(path.name, (ids[i] for i in written.kept))
+        self._track(run, written.meta, summary)
+        self._tell_failures(summary.examples)
         fingerprint = written.meta["fingerprint"]
         return IngestResult(
             path=path,
@@ -223,135 +200,53 @@ class _Job:
             images=fingerprint["images"],
             subjects=fingerprint["subjects"],
             images_per_class=fingerprint["images_per_class"],
-            outcomes=self.ledger.outcomes(),
+            outcomes=summary.outcomes,
+            files=summary.files,
             caveats=list(written.meta["caveats"]),
             mlflow_run=run.id,
             ledger=path / "ledger.csv",
             sample=self.sample,
         )
 
-    def _read(self, mapper: Mapper, wanted: Sequence[Probe], writer: DatasetWriter) -> None:
-        by_series = self.recipe.preset.modality == "mri"
-        kinds = {p.number: p.kind for p in wanted}
-        results = mapper(partial(reading.read_task, recipe=self.recipe), reading.plan(wanted, by_series))
+    def _read(self) -> None:
+        recipe = self.recipe
+        files = self.journal.choose(recipe, self.options.label_map)
+        groups = self.journal.groups(by_series=recipe.preset.modality in ("mri", "nuclear"))
         done = 0
-        with self.progress.task("Reading images", len(wanted)) as task:
-            for chunk in results:
-                for result in chunk:
-                    digest = result.facts.digest if result.facts else None
-                    row = Row(result.number, kinds[result.number], result.outcome, result.reason, result.detail)
-                    row.images, row.source_digest = len(result.images), digest
-                    self.ledger.add(row)
-                    self._store(result, kinds[result.number], writer)
-                done += len(chunk)
+        with isolation.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
+            for results in over(partial(reading.read_task, recipe=recipe), reading.tasks(groups)):
+                self.journal.read(results)
+                done += len(results)
                 task.update(done)
+        failed, everything = self.journal.failures()
+        if failed > self.options.max_failures * everything:
+            folder = self.workspace.private / "ingest" / (self.journal.name or "sample")
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            summary = ledger.write(self.journal.rows(), folder)
+            self._tell_failures(summary.examples)
+            reasons = ", ".join(f"{reason} {n}" for reason, n in summary.reasons.most_common(5))
+            raise DataError(
+                f"{failed} of {everything} files failed, more than --max-failures {self.options.max_failures:g} "
+                f"allows ({reasons})",
+                where=folder / "ledger.csv",
+                mend="Mend the files or raise --max-failures: what was read is kept.",
+            )
 
-    def _store(self, result: FileResult, kind: str, writer: DatasetWriter) -> None:
-        if result.facts is None or not result.images:
-            return
-        row = self.labels.get(result.number)
-        origin: str = result.facts.subject_from
-        subject = also = None
-        if row and row.subject:
-            also = keyed(self.recipe.key, "subject", "", row.subject)
-            if origin != "patient":
-                subject, also, origin = also, None, "table"
-        self.warned.update(dict.fromkeys(result.facts.warnings, len(result.images)))
-        self.warned["synthetic"] += len(result.images) if result.facts.synthetic else 0
-        self.subject_from[origin if origin != "file" or kind != "nifti" else "volume"] += len(result.images)
-        for record, pixels in result.images:
-            if row:
-                _apply(row, record)
-            record.subject = subject or record.subject
-            record.also_subject = also if also != record.subject else None
-            writer.add(record, pixels)
+    def _tell_failures(self, rows: Sequence[ledger.Row]) -> None:
+        """Name files that failed by number, or by path where the user wants that."""
+        paths = self.journal.paths_of([row.input for row in rows]) if self.options.show_paths else {}
+        for row in rows:
+            self.progress.say(f"failed: {paths.get(row.input, f'input {row.input}')}: {row.reason}, {row.detail}")
 
-    def _track(self, run: tracking.Run, meta: Mapping[str, Any]) -> None:
-        summary = self.ledger.summary()
-        counts = {f"inputs_{outcome}": n for outcome, n in summary["outcomes"].items()}
+    def _track(self, run: tracking.Run, meta: Mapping[str, Any], summary: ledger.Summary) -> None:
+        counts = {f"inputs_{outcome}": n for outcome, n in summary.outcomes.items()}
         fingerprint = meta["fingerprint"]
         run.metrics([{**counts, "images": fingerprint["images"], "subjects": fingerprint["subjects"]}])
         run.tags({"medsyn.dataset_digest": meta["content_digest"]})
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "ledger-summary.json")
-            file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            file.write_text(json.dumps(summary.to_dict(), indent=2) + "\n", encoding="utf-8")
             run.artifact(file)
-
-
-def _apply(row: LabelRow, record: ImageRecord) -> None:
-    """Put a row's label and covariates into a record; what the header says stays."""
-    record.label = row.label if record.label is None else record.label
-    record.view = record.view or row.covariates.view
-    record.sex = record.sex or row.covariates.sex
-    record.age_band = record.age_band or row.covariates.age_band
-
-
-# ---- choosing
-
-
-@contextmanager
-def _mapper(workers: int | None, files: int) -> Iterator[Mapper]:
-    """An ordered map, over processes where that pays."""
-    if workers == 1 or files < IN_PROCESS:
-        yield map
-        return
-    with compute.executor(workers) as pool:
-        yield partial(_in_processes, pool, 2 * (workers or compute.cores()))
-
-
-def _in_processes(pool: Executor, ahead: int, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    parts, done = list(items), 0
-    try:
-        for done, result in enumerate(compute.map_ordered(pool, function, parts, ahead), 1):  # noqa: B007
-            yield result
-    except BrokenProcessPool:
-        numbers = _numbers(parts[done : done + ahead])
-        raise EnvironmentFault(
-            f"a worker process died at one of the inputs {min(numbers)} to {max(numbers)} (files sorted by path)",
-            where="--workers",
-            mend="Most likely memory ran out: use --workers 1 or leave those files out; a script needs a main guard.",
-        ) from None
-
-
-def _numbers(part: Any) -> list[int]:
-    """Ledger numbers of the files anywhere in a nested list."""
-    return [n for inner in part for n in _numbers(inner)] if isinstance(part, list) else [part.number]
-
-
-def _earlier(workspace: Workspace, name: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Earlier datasets of this name: subject -> split, of which the oldest word counts, and the ties of all images."""
-    known: dict[str, str] = {}
-    tied: set[tuple[str, str]] = set()
-    for folder in workspace.all(DATASET):
-        if read_json(folder / DATASET.main_file).get("name") == name:
-            rows = pq.read_table(folder / "splits.parquet").to_pylist()
-            images = pq.read_table(folder / "index.parquet", columns=["study", "pixel_digest"]).to_pylist()
-            for row, image in zip(rows, images, strict=True):
-                known.setdefault(row["subject"], row["split"])
-                tied.update(ties(row["subject"], row.get("also_subject"), image["study"], image["pixel_digest"]))
-    return known, sorted(tied)
-
-
-_WARNINGS = {
-    "synthetic": "images say that they are synthetic: no patient is behind them, and a result on them says nothing "
-    "about patients",
-    "text": "images of kinds that often carry burned-in names (ultrasound, secondary capture) do not say "
-    "BurnedInAnnotation=NO: look at them before sharing",
-    "face": "images show heads: faces can be recognised from head volumes",
-}
-_ONLY_IDENTICAL = "; only pixel-identical images are recognised as one patient's, not near-duplicates"
-
-
-def _subject_caveats(subject_from: Mapping[str, int]) -> list[str]:
-    texts = {
-        "study": "images without patient id: each study counts as one subject, and a patient may be in two splits",
-        "file": "images without patient id (has the CSV one? name it with --subject-column): each file counts as one "
-        "subject, and a patient may be in two splits" + _ONLY_IDENTICAL,
-        "volume": "images of volumes without patient id: each file counts as one subject" + _ONLY_IDENTICAL,
-        "image": "images of an npz file: it holds no patient ids, each image counts as one subject, "
-        "and a patient may be in two splits" + _ONLY_IDENTICAL,
-    }
-    return [f"{subject_from[origin]} {text}" for origin, text in texts.items() if subject_from.get(origin)]
 
 
 def _check_classes(fingerprint: Mapping[str, Any], paths: Sequence[str]) -> None:

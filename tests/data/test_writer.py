@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsyn.data import Dataset, writer
+from medsyn.data import Dataset, settling, writer
+from medsyn.data.earlier import Earlier
 from medsyn.data.schema import ImageRecord
 from medsyn.data.splits import PRECEDENCE
 from medsyn.data.writer import DatasetWriter, Written
@@ -21,6 +22,7 @@ from medsyn.errors import DataError
 from medsyn.workspace import write_json
 
 KEY = b"k" * 32
+SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,18 @@ class Image:
     study: str | None = None
 
 
+def noise(seed: int) -> np.ndarray:
+    """Stored pixels ``[1, SIDE, SIDE]``; no two seeds are near-duplicates."""
+    return np.random.default_rng(seed).integers(0, 65535, (1, SIDE, SIDE), dtype=np.uint16)
+
+
 def commit(
     folder: Path,
     images: Sequence[Image],
     earlier: Mapping[str, str] | None = None,
     earlier_ties: Sequence[tuple[str, str]] = (),
 ) -> Written:
-    target = DatasetWriter(folder, size=4, dtype="uint16")
+    target = DatasetWriter(folder, size=SIDE, dtype="uint16")
     for i, image in enumerate(images):
         record = ImageRecord(
             source=i,
@@ -62,8 +69,10 @@ def commit(
             also_subject=image.also,
             study=image.study,
         )
-        target.add(record, np.full((1, 4, 4), image.pixels, np.uint16) + np.arange(4, dtype=np.uint16))
-    written = target.finish(key=KEY, name="x", modality="xray", earlier=earlier, earlier_ties=earlier_ties)
+        target.add(record, noise(image.pixels))
+    written = target.finish(
+        key=KEY, name="x", modality="xray", earlier=Earlier(dict(earlier or {}), list(earlier_ties))
+    )
     write_json(folder / "dataset.json", written.meta)
     return written
 
@@ -167,7 +176,7 @@ def test_ties_to_earlier_subjects_bind_new_ones(tmp_path: Path) -> None:
     """Of the earlier B (test), nothing is here but another name, a study and a picture."""
     first = commit(tmp_path, [Image("B", 700)])
     (digest,) = split_rows(tmp_path)["pixel_digest"]
-    known = [*writer.ties("B", "B2", "study", digest), *writer.ties("C", None, None, "other")]
+    known = [*settling.ties("B", "B2", "study", digest), *settling.ties("C", None, None, "other")]
     (tmp_path / "next").mkdir()
     drawn = [Image("B2", 100), Image("X", 200, study="study"), Image("Y", 700), Image("Z", 300, also="B")]
     drawn += [Image(f"n{i}", 1000 + 10 * i) for i in range(20)]
@@ -185,7 +194,7 @@ def test_content_digest_does_not_depend_on_shards(tmp_path: Path, monkeypatch: p
     (tmp_path / "one").mkdir()
     (tmp_path / "many").mkdir()
     one = commit(tmp_path / "one", drawn)
-    monkeypatch.setattr(writer, "SHARD_BYTES", 100)
+    monkeypatch.setattr(writer, "SHARD_BYTES", 3 * 2 * SIDE**2)
     many = commit(tmp_path / "many", drawn)
     assert len(one.meta["shards"]) == 1
     assert len(many.meta["shards"]) == 7
@@ -201,7 +210,7 @@ def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
     commit(tmp_path, [Image(f"s{i}", i * 3000, "ab"[i % 2]) for i in range(20)])
     data = Dataset.open(tmp_path)
     data.verify()
-    expected = np.arange(20)[:, None, None, None] * 3000 + np.arange(4) + np.zeros((20, 1, 4, 4))
+    expected = np.stack([noise(3000 * i) for i in range(20)])
     assert np.array_equal(data.stored(data.rows()), expected)
     assert np.allclose(data.images(data.rows()), expected / 65535)
     assert list(data.labels(data.rows())) == [0, 1] * 10

@@ -85,8 +85,8 @@ def scans(tmp_path: Path) -> Path:
 def test_by_file_as_given_to_ingest(scans: Path, workspace: Workspace, absolute: bool) -> None:
     labels = scans.parent / "labels.csv"
     labels.write_text(labels.read_text().replace("part", "scans/part"))
-    options = IngestOptions(paths=[str(scans)], labels=str(labels), modality="xray", size=32, workers=1)
-    dataset = Dataset.open(ingest(options, workspace).path)
+    options = {"paths": [str(scans)], "labels": str(labels), "modality": "xray", "size": 32, "subject_from": "file"}
+    dataset = Dataset.open(ingest(IngestOptions.model_validate({**options, "workers": 1}), workspace).path)
     want = {f"part{i % 2}/{i // 2}.png": SPLITS[i // 2 % 5] for i in range(20)}
     path = scans.parent / "split.csv"
     head = f"{scans}/" if absolute else ""

@@ -18,9 +18,11 @@ from PIL import Image
 
 from medsyn.config import load_pipeline
 from medsyn.evaluate.checks.galleries import Galleries
-from medsyn.evaluate.report import charts, checklists, numbers, write
-from medsyn.evaluate.report.pictures import picture
+from medsyn.evaluate.report import charts, checklists, write
+from medsyn.evaluate.report.numbers import interval
 from medsyn.evaluate.results import Estimate, Report
+from medsyn.page import numbers
+from medsyn.page.pictures import picture
 
 
 def page(folder: Path, report: Report, galleries: Galleries | None = None) -> str:
@@ -46,7 +48,7 @@ def test_the_verdict_shows_the_numbers_of_the_report(shown: str) -> None:
     effect = report.verdict.effect
     assert text_of(shown, "verdict-sentence") == report.verdict.sentence
     assert text_of(shown, "verdict-effect") == "+0.013" == numbers.signed(effect.value)
-    assert text_of(shown, "verdict-interval") == "−0.004 to +0.030" == numbers.interval(effect, difference=True)
+    assert text_of(shown, "verdict-interval") == "−0.004 to +0.030" == interval(effect, difference=True)
     assert text_of(shown, "primary-difference") == "+0.013 −0.004 to +0.030"
     assert text_of(shown, "verdict-title") == "Verdict no evidence"
     assert report.verdict.rule in html.unescape(shown)
@@ -368,7 +370,7 @@ def test_markdown_for_papers_holds_the_numbers_and_is_the_same_each_time(tmp_pat
         plain = f"{key} = {value if isinstance(value, str) else json.dumps(value)}"
         assert re.sub(r"([\[\]_])", r"\\\1", plain) in text
     for contrast in report.contrasts:
-        assert f"{numbers.signed(contrast.effect.value)} ({numbers.interval(contrast.effect, difference=True)})" in text
+        assert f"{numbers.signed(contrast.effect.value)} ({interval(contrast.effect, difference=True)})" in text
         assert contrast.p_holm is None or numbers.p_value(contrast.p_holm).replace("= ", "") in text
     for row in report.fidelity.rows:
         assert f"{row.name} | {row.n} | {numbers.number(row.kid.value, 4)}" in text

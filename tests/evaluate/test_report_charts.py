@@ -7,7 +7,8 @@ import json
 import pytest
 from evaluate.report_sample import make_report
 
-from medsyn.evaluate.report import charts, figures, numbers, plots
+from medsyn.evaluate.report import charts, figures, plots
+from medsyn.page import numbers
 
 
 @pytest.mark.parametrize(

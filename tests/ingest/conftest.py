@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from scipy.ndimage import gaussian_filter
 
 
 def picture(seed: int, side: int = 64, bits: int = 12) -> np.ndarray:
-    """A smooth blob with noise, uint16 over most of ``bits``."""
+    """A smooth random field, uint16 over most of ``bits``; no two seeds give near-duplicates."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:side, 0:side] / side
-    cx, cy = rng.uniform(0.3, 0.7, 2)
-    blob = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 0.05) + 0.05 * rng.random((side, side))
-    return np.round(blob / blob.max() * (2**bits - 1) * 0.9).astype(np.uint16)
+    field = gaussian_filter(rng.normal(size=(side, side)), side / 20) + 0.002 * rng.random((side, side))
+    field -= field.min()
+    return np.round(field / field.max() * (2**bits - 1) * 0.9).astype(np.uint16)
 
 
 def dicom(path: Path, pixels: np.ndarray, *, patient: str = "P1", bits: int = 12, **elements: Any) -> Path:

@@ -12,7 +12,9 @@ pytestmark = [pytest.mark.real, pytest.mark.system]
 
 @pytest.mark.parametrize("folder", ["dicom", "nifti"])
 def test_ingest_of_a_real_archive_ends_well(real_data: Path, tmp_path: Path, folder: str) -> None:
-    done = medsyn("ingest", real_data / folder, "--modality", "mri", "--size", 32, cwd=tmp_path)
+    done = medsyn(
+        "ingest", real_data / folder, "--modality", "mri", "--size", 32, "--subject-from", "file", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     (made,) = (tmp_path / "medsyn-workspace" / "datasets").glob("mri-*")

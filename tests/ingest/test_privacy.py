@@ -95,7 +95,7 @@ def test_no_canary_comes_out(
     broken.write_bytes(broken.read_bytes()[:-500])
     rows.append({**rows[0], "file": broken.name})
     labels = table(tmp_path / f"{canaries.new()}.csv", rows)
-    result = stage.run(IngestOptions(paths=[str(folder)], labels=str(labels), size=32), workspace)
+    result = stage.run(IngestOptions(paths=[str(folder)], labels=str(labels), size=32, max_failures=0.2), workspace)
     assert result.images == 8
     assert result.outcomes["failed"] == 1
     text = decoded(workspace)

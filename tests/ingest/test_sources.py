@@ -15,15 +15,16 @@ from PIL import Image
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.errors import DataError
-from medsyn.ingest import nifti, scan, stage
+from medsyn.ingest import scan, stage, volume
+from medsyn.ingest.source import LookFor
 from medsyn.workspace import Workspace
 
 from .conftest import dicom, picture, png
 
 
 def shown(workspace: Workspace, path: Path, modality: str, size: int = 64) -> np.ndarray:
-    options = IngestOptions.model_validate({"paths": [str(path)], "modality": modality, "size": size})
-    data = Dataset.open(stage.run(options, workspace).path)
+    options = {"paths": [str(path)], "modality": modality, "size": size, "subject_from": "file"}
+    data = Dataset.open(stage.run(IngestOptions.model_validate(options), workspace).path)
     return data.images(data.rows(labelled=False))[:, 0]
 
 
@@ -71,7 +72,7 @@ def test_kinds_are_told_by_content_not_by_suffix(tmp_path: Path) -> None:
     np.savez(tmp_path / "h.npz", other=np.zeros(3))
     (tmp_path / "i.dcm").write_text("file,label\n")
     (tmp_path / "j").symlink_to(tmp_path / "nowhere")
-    probes = scan.probe_chunk(scan.find([str(tmp_path)]))
+    probes = scan.probe_chunk(list(scan.find([str(tmp_path)])), LookFor(b"key"))
     assert [p.kind for p in probes] == [*["dicom"] * 2, *["raster"] * 2, *["nifti"] * 2, *["npz"] * 2, *["other"] * 2]
     refused = [p.refused.reason if p.refused else None for p in probes]
     assert refused == [*[None] * 7, "archive", "not_an_image", "not_a_file"]
@@ -79,7 +80,7 @@ def test_kinds_are_told_by_content_not_by_suffix(tmp_path: Path) -> None:
 
 def test_a_header_that_lies_about_its_size_allocates_nothing(tmp_path: Path) -> None:
     dicom(tmp_path / "huge", picture(0), Rows=60000, Columns=60000)
-    (probe,) = scan.probe_chunk(scan.find([str(tmp_path)]))
+    (probe,) = scan.probe_chunk(list(scan.find([str(tmp_path)])), LookFor(b"key"))
     assert probe.refused is not None
     assert probe.refused.reason == "too_large"
 
@@ -93,12 +94,18 @@ def test_nothing_but_hounsfield_goes_into_a_ct_dataset(tmp_path: Path, workspace
 
 
 def test_not_finite_values_are_told(tmp_path: Path, workspace: Workspace) -> None:
-    volume = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
-    volume[4, 4, 1] = np.nan
-    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii")
-    result = stage.run(IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri"), workspace)
+    values = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
+    values[4, 4, 1] = np.inf
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii")
+    result = stage.run(IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri", subject_from="file"), workspace)
     assert result.images == 2
-    assert "1 not finite images left out" in result.ledger.read_text()
+    ledger = pd.read_csv(result.ledger)
+    assert list(zip(ledger["input"], ledger["frame"], ledger["outcome"], strict=True)) == [
+        (1, 0, "ingested"),
+        (1, 1, "failed"),
+        (1, 2, "ingested"),
+    ]
+    assert ledger.loc[1, "reason"] == "not_finite"
 
 
 def test_folders_that_are_not_entered_are_told(
@@ -119,7 +126,7 @@ def test_folders_that_are_not_entered_are_told(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    result = stage.run(IngestOptions(paths=[str(scans)], size=32), workspace)
+    result = stage.run(IngestOptions(paths=[str(scans)], size=32, max_failures=0.5), workspace)
     ledger = pd.read_csv(result.ledger)
     assert list(zip(ledger["outcome"], ledger["reason"], strict=True))[0::2] == [
         ("failed", "unreadable_folder"),
@@ -128,7 +135,8 @@ def test_folders_that_are_not_entered_are_told(
     assert list(ledger["reason"])[3] == "link_to_folder"
     assert result.outcomes == {"ingested": 1, "duplicate": 0, "quarantined": 0, "skipped": 2, "failed": 1}
     # A folder of the workspace that is named itself is read.
-    one = stage.run(IngestOptions(paths=[str(inside.path / "synthetic")], modality="xray", size=32), workspace)
+    made = str(inside.path / "synthetic")
+    one = stage.run(IngestOptions(paths=[made], modality="xray", size=32, subject_from="file"), workspace)
     assert one.images == 1
 
 
@@ -167,7 +175,7 @@ def test_a_volume_is_cut_as_its_preset_says(tmp_path: Path, workspace: Workspace
     """Of a series, the first volume: 2 mm high and 1 mm wide pixels, looked at from the side."""
     values = np.random.default_rng(0).integers(0, 1000, (16, 8, 5, 2), dtype=np.int16)
     path = sagittal(values, tmp_path / "v.nii.gz")
-    options = {"paths": [str(path)], "size": 16}
+    options = {"paths": [str(path)], "size": 16, "subject_from": "file"}
     side_view = Dataset.open(stage.run(IngestOptions(**options, modality="ultrasound"), workspace).path)
     # Front at the left, head up.
     as_seen = values[::-1, ::-1, :, 0].T * 0.5 - 10
@@ -196,15 +204,14 @@ def test_large_volumes_are_sampled_or_refused(
 ) -> None:
     values = np.random.default_rng(0).normal(100, 20, (40, 40, 40)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii")
-    options = IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri", size=40)
+    options = IngestOptions(paths=[str(tmp_path / "v.nii")], modality="mri", size=40, subject_from="file")
     whole = Dataset.open(stage.run(options, workspace).path).table.loc[0]
-    monkeypatch.setattr(nifti, "SAMPLE", 8000)
-    sampled = Dataset.open(stage.run(options, workspace).path).table.loc[0]
+    monkeypatch.setattr(volume, "SAMPLE", 8000)
+    sampled = Dataset.open(stage.run(options.model_copy(update={"name": "again"}), workspace).path).table.loc[0]
     expected = np.percentile(values[::2, ::2, ::2], (1, 99.5))
     assert (sampled["display_low"], sampled["display_high"]) == pytest.approx(tuple(expected))
     assert (sampled["display_low"], sampled["display_high"]) == pytest.approx(
         (whole["display_low"], whole["display_high"]), abs=2
     )
-    monkeypatch.setattr(nifti, "MAX_BYTES", values.nbytes - 1)
-    with pytest.raises(DataError, match="too_large 1"):
-        stage.run(options, workspace)
+    with pytest.raises(DataError, match="too_large 1"):  # four bytes a voxel, where two are allowed
+        stage.run(options.model_copy(update={"max_pixels": 2**16}), workspace)

@@ -1,4 +1,4 @@
-"""After all four commands, no text of any header, file name or CSV is anywhere outside ``private/``."""
+"""After all commands, no text of any header, file name or CSV is anywhere outside ``private/``."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ def test_no_canary_after_the_whole_pipeline(tmp_path: Path) -> None:
     output = ""
     for command in (
         ("ingest", folder, "--labels", labels, "--size", 32),
+        ("inspect",),
+        ("inspect", "--json"),
         ("train-gan", "--budget", "1kimg"),
         ("augment", "--n", 12),
         ("evaluate", "--seeds", 2, "--steps", 2, "--batch", 8, "--ratio", 0.5, "--bootstrap", 100),
@@ -41,7 +43,15 @@ def test_no_canary_after_the_whole_pipeline(tmp_path: Path) -> None:
         output += done.stdout + done.stderr
     workspace = Workspace(tmp_path / "medsyn-workspace")
     text = decoded(workspace)
-    for part in ("medsyn.log", "report.html", "predictions.parquet", "manifest.csv", "config.json", "mlartifacts"):
+    for part in (
+        "medsyn.log",
+        "What is in xray-001?",
+        "report.html",
+        "predictions.parquet",
+        "manifest.csv",
+        "config.json",
+        "mlartifacts",
+    ):
         assert part in text, f"{part} was not searched"
     pictures = [Image.open(file) for file in workspace.path.rglob("*.png")]
     assert pictures

@@ -8,7 +8,7 @@ import sys
 import pytest
 from commands import environment
 
-COMMANDS = [[], ["ingest"], ["train-gan"], ["augment"], ["evaluate"], ["run"], ["demo"], ["doctor"]]
+COMMANDS = [[], ["ingest"], ["train-gan"], ["augment"], ["evaluate"], ["inspect"], ["run"], ["demo"], ["doctor"]]
 PROBE = """
 import sys
 from typer.testing import CliRunner

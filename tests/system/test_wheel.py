@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from commands import environment
 
+from medsyn.config import MODALITIES
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.system
@@ -24,11 +26,13 @@ def test_the_wheel_has_presets_pipelines_and_templates(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
         file.extractall(tmp_path / "installed")
-    for modality in ("xray", "mri", "ct", "ultrasound"):
+    for modality in MODALITIES:
         assert f"medsyn/configs/{modality}.yaml" in names
     assert {"medsyn/pipelines/demo.yaml", "medsyn/pipelines/chest_xray.yaml", "medsyn/py.typed"} <= set(names)
     assert {"medsyn/evaluate/report/style.css", "medsyn/evaluate/report/plots.js"} <= set(names)
-    assert any(n.startswith("medsyn/evaluate/report/templates/") for n in names)
+    for package in ("evaluate/report", "inspection", "page"):
+        assert f"medsyn/{package}/style.css" in names
+        assert any(n.startswith(f"medsyn/{package}/templates/") for n in names)
     code = (
         "import medsyn, medsyn.config as c; print(medsyn.__file__); "
         "[c.load_preset(m) for m in c.MODALITIES]; c.load_pipeline('demo')"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medsyn.evaluate.report.figures import Chart, Group, Line, Lines, Mark, Point, Row
-from medsyn.evaluate.report.numbers import classifier_name, count, measure_name, number
+from medsyn.evaluate.report.numbers import classifier_name, measure_name
 from medsyn.evaluate.results import Arm, Estimate, FidelityRow, Report
+from medsyn.page.numbers import count, number
 
 _KIND = {"control": "control", "synthetic": "synthetic", "more real": "more-real"}
 _FIDELITY = {"synthetic": "synthetic", "floor": "floor", "reference": "reference"}

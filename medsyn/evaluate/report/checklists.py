@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medsyn.evaluate.report.numbers import count, interval, measure_name, modality_name, number, signed
+from medsyn.evaluate.report.numbers import interval, measure_name
 from medsyn.evaluate.results import FidelityRow, Report
+from medsyn.page.numbers import count, modality_name, number, signed
 
 SCORECARD_SOURCE = (
     "Zamzmi et al. 2025, doi 10.1038/s44172-025-00450-1. Names and meanings checked against the README of the FDA's "

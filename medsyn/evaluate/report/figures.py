@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from medsyn.evaluate.report.numbers import interval, number, signed
+from medsyn.evaluate.report.numbers import interval
 from medsyn.evaluate.results import Estimate
+from medsyn.page.numbers import number, signed
 
 _MARGIN = 3.0  # per cent of the strip kept free on both sides, so that no mark is cut off
 

@@ -15,8 +15,9 @@ from typing import Any
 from markupsafe import Markup
 
 from medsyn.evaluate.report.figures import Chart, Lines, Mark
-from medsyn.evaluate.report.numbers import interval, number
+from medsyn.evaluate.report.numbers import interval
 from medsyn.evaluate.results import Estimate
+from medsyn.page.numbers import number
 
 _SYMBOLS = {  # colour, symbol, size: told apart without colour
     "primary": ("--accent", "diamond", 15),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -13,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from medsyn.config import EvaluateOptions
 from medsyn.evaluate.checks.galleries import Galleries
 from medsyn.evaluate.report import charts, checklists, numbers, plots, tables
-from medsyn.evaluate.report.pictures import picture
 from medsyn.evaluate.results import Report
+from medsyn.page.environment import environment, style
 from medsyn.workspace import atomic_file, disk_errors
 
 FILE, MARKDOWN = "report.html", "report.md"
+PACKAGE = "medsyn.evaluate.report"
 
 LIMITS = (
     (
@@ -88,43 +88,28 @@ def write(report: Report, galleries: Galleries, folder: Path) -> Path:
 
 @cache
 def _html() -> Environment:
-    environment = _environment(escape=True)
-    environment.filters["picture"] = picture
-    return environment
+    return _environment(escape=True)
 
 
 @cache
 def _markdown() -> Environment:
-    environment = _environment(escape=False)
-    environment.filters["md"] = _plain
-    return environment
+    made = _environment(escape=False)
+    made.filters["md"] = _plain
+    return made
 
 
 def _environment(*, escape: bool) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("medsyn.evaluate.report"),
-        autoescape=escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in ("number", "signed", "interval", "count", "p_value", "day", "duration"):
-        environment.filters[name] = getattr(numbers, name)
-    environment.filters["measure"] = numbers.measure_name
-    environment.filters["classifier"] = numbers.classifier_name
-    environment.filters["modality"] = numbers.modality_name
-    environment.filters["setting"] = _setting
-    environment.globals["tag"] = charts.tag
-    return environment
+    made = environment(PACKAGE, escape=escape)
+    made.filters["interval"] = numbers.interval
+    made.filters["measure"] = numbers.measure_name
+    made.filters["classifier"] = numbers.classifier_name
+    made.globals["tag"] = charts.tag
+    return made
 
 
 def _plain(text: object) -> str:
     """Text that Markdown shows as it is, also inside a table."""
     return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", " ".join(str(text).split()))
-
-
-def _setting(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _shared(report: Report) -> dict[str, Any]:
@@ -154,12 +139,11 @@ def _shared(report: Report) -> dict[str, Any]:
 
 
 def _of_the_page(report: Report, galleries: Galleries) -> dict[str, Any]:
-    package = resources.files("medsyn.evaluate.report")
     shown = PageCharts.of(report)
-    scripts = Scripts.of(_plotly(), package.joinpath("plots.js").read_text(encoding="utf-8"))
+    scripts = Scripts.of(_plotly(), resources.files(PACKAGE).joinpath("plots.js").read_text(encoding="utf-8"))
     return {
         "g": galleries,
-        "style": Markup(package.joinpath("style.css").read_text(encoding="utf-8")),  # ours: escaping breaks selectors
+        "style": style(PACKAGE),
         "charts": shown,
         "figures": plots.as_json(shown.figures()),
         "scripts": scripts,

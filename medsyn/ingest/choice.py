@@ -1,0 +1,177 @@
+"""The first half of an ingest: which files there are, what they are, and what of them becomes part of the dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby, islice
+from typing import TypeVar
+
+from medsyn.config import IngestOptions, Preset
+from medsyn.errors import DataError, UsageError
+from medsyn.ingest import isolation, masks, reading, scan, selection, series, subjects
+from medsyn.ingest.journal import Journal
+from medsyn.ingest.labels import LabelSource
+from medsyn.ingest.masks import MaskLabel
+from medsyn.ingest.source import LookFor, Recipe
+from medsyn.progress import Progress, track
+
+T = TypeVar("T")
+
+
+@dataclass
+class Choice:
+    """Looks at every file once, then settles modality, series, masks, labels and patients.
+
+    Attributes:
+        key: Project key.
+        caveats: What every later report must repeat.
+    """
+
+    options: IngestOptions
+    key: bytes
+    journal: Journal
+    progress: Progress
+    where: str
+    caveats: list[str] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Find the files and take a first look at each."""
+        options, journal = self.options, self.journal
+        tag = (options.label_from or "").partition("tag:")[2] or None
+        look_for = LookFor(self.key, tag, options.allow_burned_in, options.max_pixels)
+        journal.find(scan.find(options.paths, options.max_pixels), look_for)
+        unknown = journal.count("probe IS NULL")
+        known = journal.count() - unknown
+        if known:
+            self.progress.say(f"{known} files are known from an earlier run")
+        chunks = _portions(journal.unknown(), reading.CHUNK)
+        with isolation.mapper(options.workers, unknown) as over:
+            probed = over(partial(scan.probe_chunk, look=look_for), chunks)
+            for probes in track(self.progress, "Looking at files", probed, -(-unknown // reading.CHUNK)):
+                journal.looked(probes)
+        for reason, n in journal.folders_left_out().items():
+            self.progress.say(f"folders left out: {n} {reason} (see the ledger)")
+
+    def choose(self, source: LabelSource) -> Recipe:
+        """Settle modality, series and labels: what is left will be read."""
+        options, journal = self.options, self.journal
+        if not journal.kinds():
+            raise nothing_left(
+                journal,
+                self.where,
+                "no readable image among",
+                "DICOM, NIfTI, PNG, JPEG, TIFF, BMP and MedMNIST-layout npz are read.",
+            )
+        preset = self._preset()
+        named = options.modality is not None
+        for probes in _portions(journal.probes("kind = 'dicom'"), 1000):
+            journal.refuse(selection.of_other_modality(probes, preset.dicom_modalities, named, preset.modality))
+        self.caveats += self._settle_series()
+        self._pair_masks()
+        self._label(source)
+        volumes = any(n for (kind, _), n in journal.kinds().items() if kind in ("dicom", "nifti"))
+        hounsfield = preset.storage == "hounsfield" and volumes
+        if preset.storage == "hounsfield" and not hounsfield:
+            self.caveats.append("plain pictures hold no Hounsfield units: grey values are relative")
+        return Recipe(
+            self.key,
+            preset,
+            options.size or selection.native_side(journal.probes("kind = 'npz'"), journal.kinds()) or preset.size,
+            hounsfield,
+            window_source="user" if options.window else "preset",
+            slices=options.slices,
+            colour=(options.colour or preset.colour) == "rgb",
+            max_pixels=options.max_pixels,
+            mask_label=options.mask_label,
+            target=options.label_columns[0],
+        )
+
+    def _preset(self) -> Preset:
+        options, journal = self.options, self.journal
+        preset, why = scan.choose_modality(
+            journal.kinds(), [i.member or i.path for i in journal.inputs("kind = 'npz'")], options.modality
+        )
+        if why != "named":
+            self.progress.say(f"modality: {preset.modality} ({why})")
+        if options.window:
+            if preset.window is None:
+                raise UsageError(
+                    f"{preset.modality} has no Hounsfield units to put a window on",
+                    where="--window",
+                    mend="Leave it out: files' own windows and percentiles apply.",
+                )
+            preset = preset.model_copy(update={"window": options.window})
+        return preset
+
+    def _label(self, source: LabelSource) -> None:
+        journal, key = self.journal, self.key
+        inputs, wanted = _Again(journal.inputs), _Again(journal.probes)
+        joined, refused = selection.join(source, inputs, wanted, key)
+        for line in joined.told:
+            self.progress.say(line)
+        if not joined.labelled:
+            selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
+        # What an earlier run of this name said of a file holds until a newer one says something else.
+        silent = {p.number for p in wanted if p.number not in joined.rows}
+        kept = journal.keep_labels(silent)
+        journal.refuse({n: why for n, why in refused.items() if n not in kept})  # from here on they are not wanted
+        unsettled = _Again(lambda: (p for p in journal.probes() if p.number not in kept))
+        claims, told = subjects.require(source, inputs, unsettled, joined.rows, key)
+        self.caveats += joined.caveats + told + journal.notes
+        journal.label(joined.rows, claims)
+        if extended := journal.extended_series():
+            self.caveats.append(
+                f"{extended} series have new files beside those of an earlier run: slices of the two "
+                "are numbered apart; ingest them in one run to settle them together"
+            )
+
+    def _settle_series(self) -> list[str]:
+        told: Counter[str] = Counter()
+        slices = self.journal.probes("kind = 'dicom' AND series IS NOT NULL", "series, number")
+        for _, members in groupby(slices, key=lambda p: p.series):
+            stacked = [p for p in members if p.frames == 1 and p.position is not None]
+            if stacked:
+                settled = series.settle(stacked, self.options.slices)
+                self.journal.settle_series(settled.places)
+                self.journal.refuse(settled.refused)
+                told += settled.told
+        return series.sentences(told)
+
+    def _pair_masks(self) -> None:
+        rule = self.options.mask_label
+        name = MaskLabel.parse(rule).name if rule else None
+        paired = masks.pair(lambda: self.journal.probes("kind IN ('nifti', 'raster')"), prefer=name)
+        self.journal.refuse(paired.refused)
+        self.journal.settle_masks(paired.masks)
+        if paired.masks:
+            self.progress.say(f"{len(paired.masks)} files have a segmentation of their own")
+
+
+def nothing_left(journal: Journal, where: str, what: str, mend: str, end: str = "files") -> DataError:
+    """The error to raise where nothing can be ingested, with what became of the files."""
+    counts: Counter[str] = Counter()
+    files = set()
+    for row in journal.rows():
+        files.add(row.input)
+        counts[row.reason] += bool(row.reason)
+    reasons = ", ".join(f"{reason} {n}" for reason, n in counts.most_common() if n)
+    return DataError(f"{what} {len(files)} {end} ({reasons})", where=where, mend=mend)
+
+
+class _Again(Iterable[T]):
+    """A query that is asked anew each time: so that nobody holds all of its answer."""
+
+    def __init__(self, query: Callable[[], Iterator[T]]) -> None:
+        self._query = query
+
+    def __iter__(self) -> Iterator[T]:
+        return self._query()
+
+
+def _portions(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    source = iter(items)
+    while portion := list(islice(source, size)):
+        yield portion

@@ -1,0 +1,477 @@
+"""The journal: what was found, looked at and read, so that a killed ingest goes on and a next one only adds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from medsyn.data.schema import ImageRecord
+from medsyn.data.settling import Dropped
+from medsyn.errors import DataError
+from medsyn.ingest.journal_file import BATCH, JournalFile
+from medsyn.ingest.journal_rows import (
+    FLAGS,
+    JSON,
+    RECORD,
+    Stored,
+    columns,
+    digest,
+    label_row,
+    path_bytes,
+    path_name,
+    probe_of,
+    refusal,
+)
+from medsyn.ingest.labels import LabelRow
+from medsyn.ingest.ledger import Row
+from medsyn.ingest.reading import FileResult, Group
+from medsyn.ingest.scan import Input
+from medsyn.ingest.source import LookFor, Probe, Recipe, Refused
+from medsyn.ingest.subjects import Claim
+
+T = TypeVar("T")
+READERS = 1
+"""Goes up when readers make other pixels of the same files, which then have to be read again."""
+LOOKED, CHOSEN, READ, SETTLED = range(4)
+"""When an input got its outcome. What it gets while it is looked at and read stays; the rest is each run's own."""
+
+
+class Journal(JournalFile):
+    """An SQLite file in the workspace's private folder; each step is one transaction, so a kill costs one step.
+
+    Args:
+        file: Made where it is not there yet, mode 0600.
+        name: What datasets call it.
+        adding: Whether the images of earlier runs stay in the dataset where this run does not find their files.
+    """
+
+    def __init__(self, file: Path, name: str, *, adding: bool) -> None:
+        super().__init__(file)
+        self.name, self.adding = name, adding
+        self._recipe, self._base = "", 0
+        self.notes: list[str] = []  # what the user has to know of earlier runs
+        (self.run,) = self._db.execute("INSERT INTO runs DEFAULT VALUES RETURNING run").fetchone()
+        self._db.execute(
+            f"CREATE TEMP VIEW here AS SELECT * FROM decided JOIN inputs USING (number) WHERE run = {self.run}"
+        )
+        self._db.execute(f"CREATE TEMP VIEW told AS SELECT rowid, * FROM outcomes WHERE run IN (0, {self.run})")
+
+    # ---- looking
+
+    def reconcile(self, there: Mapping[str, int | None]) -> int:
+        """Compare with the datasets that there are, after a kill, a failure or a deletion.
+
+        Args:
+            there: Dataset folder -> the run of this journal that made it, None where another journal did.
+
+        Returns:
+            How many files were part of a dataset that is not there any more: they will be read again.
+        """
+        marks = ", ".join("?" * len(there))
+        gone = f"SELECT number FROM images WHERE dataset IS NOT NULL AND dataset NOT IN ({marks})"
+        with self._transaction():
+            for dataset, run in there.items():  # killed between the commit of the dataset and its note in here
+                self._db.execute("UPDATE runs SET dataset = ? WHERE run = ? AND dataset IS NULL", (dataset, run))
+            kept = f"SELECT run FROM runs WHERE dataset IN ({marks}) OR run = {self.run}"
+            for table in ("decided", "outcomes"):
+                self._db.execute(f"DELETE FROM {table} WHERE run > 0 AND run NOT IN ({kept})", list(there))
+            (base,) = self._db.execute(f"SELECT max(run) FROM runs WHERE dataset IN ({marks})", list(there)).fetchone()
+            self._base = base or 0
+            self._db.execute(f"UPDATE inputs SET read_as = NULL WHERE number IN ({gone})", list(there))
+            return self._db.execute(f"DELETE FROM decided WHERE number IN ({gone})", list(there)).rowcount
+
+    def find(self, inputs: Iterable[Input], look: LookFor) -> None:
+        """Enter the files of this run; one that changed since, or failed, will be looked at and read anew."""
+        looked_as = digest(look.key, look.tag, look.allow_burned_in, look.max_pixels)
+        for batch in _batches(inputs):
+            names = [(path_bytes(i.path), path_bytes(i.member or "")) for i in batch]
+            with self._transaction():
+                self._db.executemany(
+                    "INSERT INTO inputs (path, member, root, relative, size, mtime_ns, refused, looked_as) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, member) DO UPDATE SET "
+                    "probe = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns "
+                    "AND looked_as = excluded.looked_as AND refused IS excluded.refused THEN probe END, "
+                    "looked_as = excluded.looked_as, root = excluded.root, relative = excluded.relative, "
+                    "size = excluded.size, mtime_ns = excluded.mtime_ns, refused = excluded.refused",
+                    [
+                        (
+                            *name,
+                            *(path_bytes(i.root), path_bytes(i.relative)),
+                            *(i.size, i.mtime_ns, refusal(i.refused), looked_as),
+                        )
+                        for name, i in zip(names, batch, strict=True)
+                    ],
+                )
+                self._db.executemany(
+                    f"INSERT OR IGNORE INTO decided (run, number) SELECT {self.run}, number FROM inputs "
+                    "WHERE path = ? AND member = ?",
+                    names,
+                )
+        with self._transaction():
+            for column, stage in (("probe", LOOKED), ("read_as", READ)):
+                self._db.execute(
+                    f"UPDATE inputs SET {column} = NULL WHERE number IN (SELECT number FROM here JOIN told "
+                    f"USING (number) WHERE stage = {stage} AND outcome = 'failed')"
+                )
+            if self.adding:
+                self._carry()
+
+    def _carry(self) -> None:
+        """Take over what the newest dataset holds and this run did not find."""
+        taken = ("number", "wanted", "part", "slice_index", "mask", "row", "claim", "label_map")
+        self._db.execute(
+            f"INSERT OR IGNORE INTO decided (run, carried, {', '.join(taken)}) "
+            f"SELECT {self.run}, 1, {', '.join(taken)} FROM decided WHERE run = {self._base}"
+        )
+        self._db.execute(
+            f"INSERT INTO outcomes SELECT number, stage, frame, outcome, reason, detail, {self.run} FROM outcomes "
+            f"WHERE run = {self._base} AND stage = {CHOSEN} AND number IN (SELECT number FROM here WHERE carried)"
+        )
+
+    def inputs(self, where: str = "1") -> Iterator[Input]:
+        """Files of this run, by number."""
+        columns = "number, path, root, relative, refused, member, size, mtime_ns"
+        query = f"SELECT {columns} FROM here WHERE NOT carried AND {where} ORDER BY number"
+        for number, path, root, relative, refused, member, size, mtime in self._rows(query):
+            refusal = Refused(*json.loads(refused)) if refused else None
+            yield Input(
+                number,
+                path_name(path),
+                path_name(root),
+                path_name(relative),
+                refusal,
+                path_name(member) or None,
+                size,
+                mtime,
+            )
+
+    def unknown(self) -> Iterator[Input]:
+        """Files of this run that have not been looked at."""
+        return self.inputs("probe IS NULL")
+
+    def looked(self, probes: Sequence[Probe]) -> None:
+        """Keep what a first look found."""
+        with self._transaction():
+            self._forget("outcomes", [p.number for p in probes])
+            self._forget("images", [p.number for p in probes])
+            for p in probes:
+                facts = {k: v for k, v in asdict(p).items() if k not in ("number", "path", "member", "refused", "mask")}
+                self._db.execute(
+                    "UPDATE inputs SET probe = ?, kind = ?, modality = ?, series = ?, read_as = NULL WHERE number = ?",
+                    (json.dumps(facts), p.kind, p.modality, p.series or None, p.number),
+                )
+                if p.refused:
+                    self._tell(LOOKED, p.number, p.refused)
+
+    def probes(self, where: str = "1", order: str = "number") -> Iterator[Probe]:
+        """What can be read of this run's files."""
+        query = (
+            "SELECT number, path, member, probe, part, slice_index FROM here "
+            "WHERE NOT carried AND probe IS NOT NULL AND NOT EXISTS "
+            f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}) AND {where} ORDER BY {order}"
+        )
+        for number, path, member, probe, *place in self._rows(query):
+            yield probe_of(number, path, member, probe, *place)
+
+    def count(self, where: str = "1") -> int:
+        """Files of this run."""
+        return int(self._db.execute(f"SELECT count(*) FROM here WHERE NOT carried AND {where}").fetchone()[0])
+
+    def folders_left_out(self) -> dict[str, int]:
+        """Reason -> folders of this run that were not entered."""
+        query = (
+            f"SELECT reason, count(*) FROM here JOIN told USING (number) WHERE NOT carried "
+            f"AND refused IS NOT NULL AND stage = {LOOKED} GROUP BY 1"
+        )
+        return dict(self._rows(query))  # type: ignore[arg-type]
+
+    def kinds(self) -> Counter[tuple[str, str]]:
+        """(kind, DICOM Modality) -> readable files of this run."""
+        query = (
+            "SELECT kind, modality, count(*) FROM here WHERE NOT carried AND NOT EXISTS "
+            f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}) GROUP BY 1, 2"
+        )
+        return Counter({(kind, modality or ""): n for kind, modality, n in self._rows(query)})
+
+    # ---- choosing
+
+    def refuse(self, refused: Mapping[int, Refused]) -> None:
+        """Leave files of this run out, for a reason that may not hold in the next one."""
+        with self._transaction():
+            for number, refusal in refused.items():
+                self._tell(CHOSEN, number, refusal, self.run)
+
+    def settle_series(self, places: Mapping[int, tuple[int, int]]) -> None:
+        """Give slices the volume of their series that they belong to, and their place in it."""
+        with self._transaction():
+            self._db.executemany(
+                f"UPDATE decided SET part = ?, slice_index = ? WHERE run = {self.run} AND number = ?",
+                [(*place, number) for number, place in places.items()],
+            )
+
+    def settle_masks(self, masks: Mapping[int, int]) -> None:
+        """Give images the number of their segmentation."""
+        with self._transaction():
+            self._db.executemany(
+                f"UPDATE decided SET mask = ? WHERE run = {self.run} AND number = ?", [(m, n) for n, m in masks.items()]
+            )
+
+    def label(self, rows: Mapping[int, LabelRow], claims: Mapping[int, Claim]) -> None:
+        """Give files what is said of them."""
+        for column, said in (("row", rows), ("claim", claims)):
+            with self._transaction():
+                self._db.executemany(
+                    f"UPDATE decided SET {column} = ? WHERE run = {self.run} AND number = ?",
+                    ((json.dumps(asdict(what)), number) for number, what in said.items()),
+                )
+
+    # ---- reading
+
+    def keep_labels(self, numbers: Iterable[int]) -> set[int]:
+        """Files that nothing names in this run keep what an earlier one of this name said of them; which these are."""
+        if not self.adding:
+            return set()
+        kept = set()
+        with self._transaction():
+            for number in numbers:
+                done = self._db.execute(
+                    "UPDATE decided SET (row, claim) = (SELECT row, claim FROM decided b "
+                    f"WHERE b.run = {self._base} AND b.number = decided.number) WHERE run = {self.run} AND number = ? "
+                    f"AND number IN (SELECT number FROM decided WHERE run = {self._base} AND row IS NOT NULL)",
+                    (number,),
+                )
+                if done.rowcount:
+                    kept.add(number)
+        return kept
+
+    def extended_series(self) -> int:
+        """Series of which some files are carried and others are new: their slices are not settled together."""
+        query = (
+            "SELECT count(*) FROM (SELECT series FROM here WHERE series IS NOT NULL AND wanted GROUP BY series "
+            "HAVING min(carried) < max(carried))"
+        )
+        return int(self._db.execute(query).fetchone()[0])
+
+    def choose(self, recipe: Recipe, label_map: Mapping[str, str]) -> int:
+        """Everything of this run that nothing refuses will be read.
+
+        Args:
+            recipe: How.
+            label_map: Other names for the labels that files bring along.
+
+        Returns:
+            How many files.
+
+        Raises:
+            DataError: The dataset that is added to was read by other settings.
+        """
+        key = digest(recipe.key)
+        pixels = {k: v for k, v in asdict(recipe).items() if k not in ("key", "mask_label", "target", "max_pixels")}
+        self._recipe = digest(READERS, key, pixels)
+        self._said = {"npz": recipe.target or "", "nifti": recipe.mask_label or "", "raster": recipe.mask_label or ""}
+        self._shape, self._dtype = recipe.shape, np.dtype(recipe.dtype)
+        (carried,) = self._db.execute("SELECT count(*) FROM here WHERE carried AND wanted").fetchone()
+        was = self._db.execute("SELECT recipe FROM runs WHERE run = ?", (self._base,)).fetchone()
+        if carried and was is not None and was[0] != self._recipe:
+            raise DataError(
+                f"'{self.name}' holds {carried} files that were read with other settings (size, window, slices, "
+                "colour, preset, or another project key)",
+                where="--name",
+                mend="Say the same settings, name those files again, too, or use another --name.",
+            )
+        with self._transaction():
+            self._db.execute("UPDATE runs SET recipe = ? WHERE run = ?", (self._recipe, self.run))
+            return self._db.execute(
+                f"UPDATE decided SET wanted = 1, label_map = ? WHERE run = {self.run} AND NOT carried AND number IN "
+                "(SELECT number FROM here WHERE probe IS NOT NULL AND NOT EXISTS "
+                f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}))",
+                (json.dumps(dict(label_map)),),
+            ).rowcount
+
+    def groups(self, by_series: bool) -> Iterator[Group]:
+        """Wanted files that have not been read yet, a series (``by_series``) in one piece."""
+        first = (
+            "CASE WHEN kind = 'dicom' AND series IS NOT NULL THEN "
+            "(SELECT min(number) FROM inputs s WHERE s.series = here.series) ELSE number END"
+            if by_series
+            else "number"
+        )
+        query = (
+            f"SELECT {first} AS first, kind, number, path, member, probe, part, slice_index, size, mtime_ns, mask, "
+            "read_as FROM here WHERE NOT carried AND wanted ORDER BY first, part, slice_index, number"
+        )
+        for _, members in groupby(self._rows(query), key=lambda row: row[0]):
+            files, read_as, parts = [], set(), [self._recipe]
+            for _, kind, number, path, member, probe, part, slice_index, size, mtime, mask, was in members:
+                found = probe_of(number, path, member, probe, part, slice_index)
+                if mask is not None:
+                    found.mask, stamp = self._mask(mask)
+                    parts.append(stamp)
+                parts.append(f"{number} {size} {mtime} {part} {slice_index} {self._said.get(kind)}")
+                read_as.add(was)
+                files.append(found)
+            read_now = digest(*parts)
+            if read_as != {read_now}:
+                yield Group(files, read_now)
+
+    def read(self, results: Sequence[FileResult]) -> None:
+        """Keep the images and outcomes of some files."""
+        record_columns = ", ".join(RECORD)
+        marks = ", ".join("?" * (len(RECORD) + 4))
+        with self._transaction():
+            self._forget("images", [r.number for r in results])
+            self._forget("outcomes", [r.number for r in results], f"stage = {READ}")
+            for result in results:
+                facts = result.facts
+                self._db.execute(
+                    "UPDATE inputs SET read_as = ?, source_digest = ?, subject_from = ?, warnings = ? WHERE number = ?",
+                    (
+                        result.read_as,
+                        facts and facts.digest,
+                        facts and facts.subject_from,
+                        json.dumps(list(facts.warnings) if facts else []),
+                        result.number,
+                    ),
+                )
+                self._db.executemany(
+                    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, 0)",
+                    [(result.number, READ, r.frame, r.outcome, r.reason, r.detail) for r in result.rows],
+                )
+                self._db.executemany(
+                    f"INSERT INTO images (number, pixels, mask, thumbnail, {record_columns}) VALUES ({marks})",
+                    [
+                        (
+                            result.number,
+                            image.pixels.tobytes(),
+                            None if image.mask is None else image.mask.tobytes(),
+                            image.thumbnail.tobytes(),
+                            *columns(image.record),
+                        )
+                        for image in result.images
+                    ],
+                )
+
+    def images(self) -> Iterator[Stored]:
+        """All images of the dataset, by number and frame."""
+        names = ", ".join(f"images.{c}" for c in RECORD)
+        query = (
+            "SELECT id, images.number, dataset, image, pixels, images.mask, thumbnail, kind, subject_from, warnings, "
+            f"row, claim, label_map, {names} FROM images JOIN here USING (number) WHERE wanted "
+            "ORDER BY images.number, id"
+        )
+        for row in self._rows(query):
+            ident, number, dataset, image, pixels, mask, thumbnail, kind, subject_from, warnings, *said = row[:13]
+            label, claim, label_map = said
+            values: dict[str, Any] = dict(zip(RECORD, row[13:], strict=True))
+            pixel_digest = values.pop("pixel_digest")
+            for name in JSON:
+                values[name] = json.loads(values[name]) if values[name] else None
+            for name in FLAGS:
+                values[name] = bool(values[name])
+            record = ImageRecord(source=number, **values)
+            record.pixel_digest = pixel_digest
+            side = self._shape[1:]
+            yield Stored(
+                ident,
+                record,
+                None if pixels is None else np.frombuffer(pixels, self._dtype).reshape(self._shape),
+                None if mask is None else np.frombuffer(mask, np.uint8).reshape(side),
+                np.frombuffer(thumbnail, np.uint8),
+                dataset,
+                image,
+                kind,
+                subject_from,
+                json.loads(warnings),
+                label_row(label) if label else None,
+                Claim(**json.loads(claim)) if claim else None,
+                json.loads(label_map) if label_map else {},
+            )
+
+    def failures(self) -> tuple[int, int]:
+        """Files of which nothing was ingested and something failed, and all files."""
+        failed, everything = (
+            self._db.execute(f"SELECT count(*) FROM here {condition}").fetchone()[0]
+            for condition in (
+                "WHERE EXISTS (SELECT 1 FROM told WHERE told.number = here.number AND outcome = 'failed') "
+                "AND NOT EXISTS (SELECT 1 FROM told WHERE told.number = here.number AND outcome = 'ingested')",
+                "",
+            )
+        )
+        return failed, everything
+
+    # ---- the end
+
+    def settle(self, dropped: Iterable[Dropped]) -> None:
+        """Note what was read and not kept."""
+        with self._transaction():
+            for d in dropped:
+                outcome = "duplicate" if d.reason == "duplicate" else "quarantined"
+                self._db.execute(
+                    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (d.source, SETTLED, d.frame, outcome, d.reason, d.detail, self.run),
+                )
+
+    def rows(self) -> Iterator[Row]:
+        """The ledger: one row an input, or one an image where it holds several."""
+        query = (
+            "SELECT number, kind, stage, frame, outcome, reason, detail, source_digest FROM here "
+            "JOIN told USING (number) ORDER BY number, stage, frame, told.rowid"
+        )
+        for number, group in groupby(self._rows(query), key=lambda row: row[0]):
+            told = list(group)
+            first = told[0][2]
+            if first < READ:
+                _, kind, _, _, outcome, reason, detail, _ = told[0]
+                yield Row(number, None, kind, outcome, reason or "", detail or "")
+                continue
+            dropped = {row[3]: row for row in told if row[2] == SETTLED}
+            for row in (r for r in told if r[2] == READ):
+                _, kind, _, frame, outcome, reason, detail, digest = dropped.get(row[3], row)
+                yield Row(number, frame, kind, outcome, reason or "", detail or "", int(outcome == "ingested"), digest)
+
+    def paths(self) -> Iterator[tuple[int, str]]:
+        """Ledger number -> path, for the owner."""
+        query = "SELECT number, path, member FROM here ORDER BY number"
+        for number, path, member in self._rows(query):
+            yield number, "/".join(filter(None, (path_name(path), path_name(member))))
+
+    def paths_of(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Paths of some files."""
+        wanted = set(numbers)
+        return {n: path for n, path in self.paths() if n in wanted}
+
+    def commit(self, dataset: str, kept: Iterable[int]) -> None:
+        """The dataset is there: its images need no copy here.
+
+        Args:
+            dataset: Name of its folder.
+            kept: `Stored.id` of its images in their order.
+        """
+        with self._transaction():
+            self._db.execute("UPDATE runs SET dataset = ? WHERE run = ?", (dataset, self.run))
+            for table in ("decided", "outcomes"):
+                self._db.execute(f"DELETE FROM {table} WHERE run > 0 AND run <> {self.run}")
+            self._db.executemany(
+                "UPDATE images SET dataset = ?, image = ?, pixels = NULL, mask = NULL WHERE id = ?",
+                ((dataset, place, ident) for place, ident in enumerate(kept)),
+            )
+        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def _mask(self, number: int) -> tuple[Probe, str]:
+        path, member, probe, size, mtime = self._db.execute(
+            "SELECT path, member, probe, size, mtime_ns FROM inputs WHERE number = ?", (number,)
+        ).fetchone()
+        return probe_of(number, path, member, probe, None, None), f"mask {size} {mtime}"
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    source = iter(items)
+    while batch := list(islice(source, BATCH)):
+        yield batch

@@ -1,0 +1,58 @@
+"""Which journal an ingest goes on with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from medsyn.config import IngestOptions
+from medsyn.errors import EnvironmentFault
+from medsyn.ingest.journal import Journal
+from medsyn.workspace import DATASET, Workspace, read_json
+
+
+@contextmanager
+def opened(options: IngestOptions, workspace: Workspace, sample: bool) -> Iterator[Journal]:
+    """The journal of an ingest, held by this process alone.
+
+    Raises:
+        EnvironmentFault: Another ingest holds it.
+    """
+    if sample:  # simulated anew every time
+        with workspace.scratch() as folder:
+            journal = Journal(folder / "journal.sqlite", "", adding=False)
+            try:
+                yield journal
+            finally:
+                journal.close()
+        return
+    workspace.create()
+    paths = hashlib.sha256("\n".join(sorted(map(os.path.abspath, options.paths))).encode("utf-8", "surrogateescape"))
+    name = options.name or f"{options.modality or 'auto'}-{paths.hexdigest()[:12]}"
+    folder = workspace.private / "ingest" / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        lock = FileLock(folder / ".lock", timeout=0).acquire()
+    except Timeout:
+        raise EnvironmentFault(
+            "another ingest of these scans is running", where=folder, mend="Wait for it, or give another --name."
+        ) from None
+    with lock:
+        journal = Journal(folder / "journal.sqlite", name, adding=options.name is not None)
+        try:
+            there = {p.name: read_json(p / DATASET.main_file) for p in workspace.all(DATASET)}
+            lost = journal.reconcile({n: m.get("run") if m.get("journal") == name else None for n, m in there.items()})
+            others = [n for n, m in there.items() if m.get("name") == options.name and m.get("journal") != name]
+            if options.name and lost:
+                journal.notes.append(
+                    f"{lost} files lay in a dataset that was deleted: those not named again are not in it"
+                )
+            if options.name and others:
+                journal.notes.append(f"{', '.join(others)} was made without --name: its images are not taken over")
+            yield journal
+        finally:
+            journal.close()
