@@ -68,7 +68,8 @@ def main() -> None:
             memory.append(child("memory", folder / "small", folder / "work") | {"files": n})
             print(json.dumps(memory[-1]), flush=True)
     found = {
-        "command": "python benchmarks/ingest.py",
+        "command": f"python benchmarks/ingest.py --files {options.files} --volumes {options.volumes} --memory "
+        + " ".join(map(str, options.memory)),
         "machine": f"{platform.machine()}, {compute.cores()} cores, no GPU",
         "seed": 0,
         "speed": speed,

@@ -203,18 +203,12 @@ class DatasetWriter:
     def _write_shards(
         self, kept: np.ndarray, staged: str, name: str, dtype: np.dtype, shape: tuple[int, ...]
     ) -> list[dict[str, Any]]:
-        size = self._count * int(np.prod(shape)) * dtype.itemsize
-        with open(self._staging[staged], "r+b") as file:
-            file.truncate(size)  # rows after the last mask
-        stored = (
-            np.memmap(self._staging[staged], dtype, "r", shape=(self._count, *shape)) if size else np.empty((0, *shape))
-        )
         per_shard = max(1, SHARD_BYTES // (self.dtype.itemsize * int(np.prod(self.shape))))
         shards = []
         for number, start in enumerate(range(0, len(kept), per_shard)):
             rows = kept[start : start + per_shard]
             file_path = self.folder / f"{name}-{number:05d}.npy"
-            np.save(file_path, stored[rows])
+            np.save(file_path, _read_rows(self._staging[staged], rows, dtype, shape))
             digest = hashlib.sha256(file_path.read_bytes()).hexdigest()
             shards.append({"file": file_path.name, "images": len(rows), "sha256": digest})
         return shards
@@ -298,6 +292,18 @@ class DatasetWriter:
             },
             "caveats": caveats + splitting.caveats(units),
         }
+
+
+def _read_rows(file: Path, rows: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Some rows of a raw file; where it ends early, zeros. Read, not mapped: mapped pages stay in memory."""
+    out = np.zeros((len(rows), *shape), dtype)
+    size = dtype.itemsize * int(np.prod(shape))
+    target = memoryview(out.reshape(-1).view(np.uint8))
+    with open(file, "rb") as source:
+        for k, row in enumerate(rows):
+            source.seek(int(row) * size)
+            source.readinto(target[k * size : (k + 1) * size])
+    return out
 
 
 def _targets(image: int, record: Mapping[str, Any]) -> list[dict[str, Any]]:
