@@ -280,6 +280,8 @@ def ingest(found: dict[str, Any]) -> str:
 
 Files a second, everything to 64 x 64; `floor` is a bare loop of pydicom (nibabel) and Pillow that checks, hashes, scales and writes
 nothing; `of floor` and `of MONAI` are ratios within this run, more is faster. dcm2niix writes volumes and resizes nothing.
+Of medsyn, `1 worker` is one process that reads beside the command's own, which keeps journal and dataset. A volume costs as much
+as its slices: each is an image with a row in every table.
 
 | scans | reader | files/s | of floor | of MONAI |
 |---|---|---|---|---|
