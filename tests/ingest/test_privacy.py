@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from medsyn.config import IngestOptions
 from medsyn.ingest import deidentify, stage
 from medsyn.workspace import Workspace, read_json
 
-from .conftest import dicom, picture, table
+from .conftest import dicom, picture, png, table
 
 TEXT = {  # one element of every text VR
     "PN": "PatientName",
@@ -145,3 +146,29 @@ def test_vendor_is_a_known_name_or_other() -> None:
     assert deidentify.vendor("GE MEDICAL SYSTEMS") == "GE"
     assert deidentify.vendor("Dr. Gerald Smith") == "other"
     assert deidentify.vendor("  ") is None
+
+
+def test_names_of_folders_members_and_labels_as_written_stay_inside(
+    tmp_path: Path, workspace: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Folders may be called by patients; a map makes classes of them, and only the classes come out."""
+    canaries = Canaries()
+    archive, folders = tmp_path / f"{canaries.new()}.zip", [canaries.new(), canaries.new()]
+    with zipfile.ZipFile(archive, "w") as packed:
+        for i in range(24):
+            file = png(tmp_path / "one.png", picture(i, 32, 8).astype(np.uint8))
+            packed.write(file, f"{folders[i % 2]}/{canaries.new()}.png")
+    options = IngestOptions(
+        paths=[str(archive)],
+        modality="xray",
+        size=32,
+        label_from="folder",
+        label_map={folders[0]: "a", folders[1]: "b"},
+        subject_from="file",
+    )
+    result = stage.run(options, workspace)
+    assert sorted(result.images_per_class) == ["a", "b"]
+    output = capfd.readouterr()
+    everything = (decoded(workspace) + output.out + output.err + repr(result)).upper()
+    assert '"LABELS_RENAMED": 2' in everything
+    assert [c for c in canaries if c in everything] == []
