@@ -102,7 +102,10 @@ def _ingest(result: Any) -> None:
         out.print(table)
     else:
         warn("No image has a label, so no generator can be trained on this: ingest again with --labels labels.csv.")
-    out.print(f"[dim]{result.files} files: {outcomes} (each one in {shown_path(result.ledger)})[/]")
+    out.print(f"[dim]{result.files} files. In {shown_path(result.ledger)}, a row an image or file: {outcomes}[/]")
+    if result.reasons:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in list(result.reasons.items())[:6])
+        out.print(f"[dim]Left out: {escape(reasons)}[/]")
     for caveat in result.caveats:
         warn(caveat)
 

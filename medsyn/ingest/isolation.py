@@ -131,8 +131,9 @@ class _Worker:
         """End the process, whatever it is at."""
         if self._process is not None:
             self.pipe.close()
-            self._process.kill()
-            self._process.join()
+            if self._process.pid is not None:  # None: interrupted while it was being started
+                self._process.kill()
+                self._process.join()
             self._process, self.item = None, None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from medsyn.config import MODALITIES, Modality, Preset, load_preset
+from medsyn.data.tables import SUFFIXES
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster, volume
 from medsyn.ingest.published import known
@@ -226,7 +227,9 @@ def _probe(item: Input, look: LookFor) -> Probe:
                 raise Refused("corrupt", "named as a NIfTI volume, but none", "failed")
             if archive.another(head):
                 raise Refused("archive", "an archive of a kind that is not read: unpack it first")
-            raise Refused("not_an_image", "not a format that is read")
+            claims = (item.member or item.path).lower().endswith(SUFFIXES)
+            detail = "called as an image, but not one" if claims else "not a format that is read"
+            raise Refused("not_an_image", detail, "failed" if claims else "skipped")
     except Refused as refused:
         found.refused = refused
     except NOT_A_FILES_FAULT:

@@ -43,6 +43,7 @@ class IngestResult:
         images_per_class: class -> split -> images; empty where nothing is labelled.
         outcomes: Ledger outcome -> rows; adds up to all rows of the ledger.
         files: Inputs, the members of archives among them.
+        reasons: Reason -> rows that were not ingested, most frequent first.
         caveats: What every later report must repeat.
         mlflow_run: Run id, None without tracking.
         ledger: ``ledger.csv`` of the dataset.
@@ -57,6 +58,7 @@ class IngestResult:
     images_per_class: dict[str, dict[str, int]]
     outcomes: dict[str, int]
     files: int
+    reasons: dict[str, int]
     caveats: list[str]
     mlflow_run: str | None
     ledger: Path
@@ -202,6 +204,7 @@ class _Job:
             images_per_class=fingerprint["images_per_class"],
             outcomes=summary.outcomes,
             files=summary.files,
+            reasons=summary.to_dict()["reasons"],
             caveats=list(written.meta["caveats"]),
             mlflow_run=run.id,
             ledger=path / "ledger.csv",
