@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
@@ -127,6 +128,13 @@ def begin_worker(parent: int) -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
+
+
+def portions(items: Iterable[A], size: int) -> Iterator[list[A]]:
+    """Items in lists of ``size``, the last one shorter; taken as they are needed."""
+    source = iter(items)
+    while portion := list(islice(source, size)):
+        yield portion
 
 
 def map_ordered(pool: Executor, function: Callable[[A], B], items: Iterable[A], ahead: int = 8) -> Iterator[B]:

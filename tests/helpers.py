@@ -43,6 +43,24 @@ def blobs(
     return np.clip(0.5 + field[:, None] / 8, 0, 1).astype(np.float32), labels
 
 
+def shown_as_stored(source: int, side: int, **values: object) -> ImageRecord:
+    """The record of a 16-bit picture that is shown from 0 to 65,535."""
+    common = {
+        "image_key": f"key{source}",
+        "modality": "xray",
+        "source_digest": f"{source:064d}",
+        "source_height": side,
+        "source_width": side,
+        "slope": 1.0,
+        "intercept": 0.0,
+        "unit": "relative",
+        "display_low": 0.0,
+        "display_high": 65535.0,
+        "display_source": "dtype",
+    }
+    return ImageRecord(source=source, **(common | values))  # type: ignore[arg-type]
+
+
 def make_dataset(
     workspace: Workspace,
     images: np.ndarray,
@@ -64,20 +82,13 @@ def make_dataset(
     with workspace.build(DATASET, modality) as build:
         writer = DatasetWriter(build.path, size=images.shape[-1], dtype="uint16", channels=images.shape[1])
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-            record = ImageRecord(
-                source=i,
+            record = shown_as_stored(
+                i,
+                image.shape[-1],
                 image_key=f"{prefix}image{i}",
                 subject=subjects[i] if subjects is not None else f"{prefix}subject{i}",
                 modality=modality,
                 source_digest=hashlib.sha256(str(i).encode()).hexdigest(),
-                source_height=image.shape[-2],
-                source_width=image.shape[-1],
-                slope=1.0,
-                intercept=0.0,
-                unit="relative",
-                display_low=0.0,
-                display_high=65535.0,
-                display_source="dtype",
                 label=class_names[label],
                 official_split=official[i] if official is not None else None,
                 synthetic=bool(synthetic[i]) if synthetic is not None else False,

@@ -95,15 +95,16 @@ class DatasetWriter:
             raise ValueError(f"expected a mask {self.shape[1:]} uint8, got {mask.shape} {mask.dtype}")
         data = np.ascontiguousarray(pixels).tobytes()
         record.pixel_digest = hashlib.sha256(data).hexdigest()
-        record.has_mask = mask is not None
-        record.mask_digest = None if mask is None else hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()
-        self._pixels.write(data)
-        self._thumbnails.write((thumbnail_of(record, pixels) if thumbnail is None else thumbnail).tobytes())
+        record.has_mask, record.mask_digest = mask is not None, None
         if mask is not None:
+            segmented = np.ascontiguousarray(mask).tobytes()
+            record.mask_digest = hashlib.sha256(segmented).hexdigest()
             # Rows without one stay a hole in the file.
             self._mask_file.seek(self._count * mask.size)
-            self._mask_file.write(np.ascontiguousarray(mask).tobytes())
+            self._mask_file.write(segmented)
             self._masks += 1
+        self._pixels.write(data)
+        self._thumbnails.write((thumbnail_of(record, pixels) if thumbnail is None else thumbnail).tobytes())
         self._count += 1
         self._waiting.append(record)
         if len(self._waiting) >= BATCH:

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TypeVar
 
+from medsyn.compute import portions
 from medsyn.config import IngestOptions, Preset
 from medsyn.errors import DataError, UsageError
-from medsyn.ingest import isolation, masks, reading, scan, selection, series, subjects
+from medsyn.ingest import isolation, ledger, masks, reading, scan, selection, series, subjects
 from medsyn.ingest.journal import Journal
 from medsyn.ingest.labels import LabelSource
 from medsyn.ingest.masks import MaskLabel
@@ -47,7 +48,7 @@ class Choice:
         known = journal.count() - unknown
         if known:
             self.progress.say(f"{known} files are known from an earlier run")
-        chunks = _portions(journal.unknown(), reading.CHUNK)
+        chunks = portions(journal.unknown(), reading.CHUNK)
         with isolation.mapper(options.workers, unknown) as over:
             probed = over(partial(scan.probe_chunk, look=look_for), chunks)
             for probes in track(self.progress, "Looking at files", probed, -(-unknown // reading.CHUNK)):
@@ -67,7 +68,7 @@ class Choice:
             )
         preset = self._preset()
         named = options.modality is not None
-        for probes in _portions(journal.probes("kind = 'dicom'"), 1000):
+        for probes in portions(journal.probes("kind = 'dicom'"), 1000):
             journal.refuse(selection.of_other_modality(probes, preset.dicom_modalities, named, preset.modality))
         self.caveats += self._settle_series()
         self._pair_masks()
@@ -114,14 +115,14 @@ class Choice:
             self.progress.say(line)
         if not joined.labelled:
             selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
+        journal.label(joined.rows)
         # What an earlier run of this name said of a file holds until a newer one says something else.
-        silent = {p.number for p in wanted if p.number not in joined.rows}
-        kept = journal.keep_labels(silent)
+        kept = journal.keep_labels()
         journal.refuse({n: why for n, why in refused.items() if n not in kept})  # from here on they are not wanted
         unsettled = _Again(lambda: (p for p in journal.probes() if p.number not in kept))
         claims, told = subjects.require(source, inputs, unsettled, joined.rows, key)
         self.caveats += joined.caveats + told + journal.notes
-        journal.label(joined.rows, claims)
+        journal.claim(claims)
         if extended := journal.extended_series():
             self.caveats.append(
                 f"{extended} series have new files beside those of an earlier run: slices of the two "
@@ -152,13 +153,9 @@ class Choice:
 
 def nothing_left(journal: Journal, where: str, what: str, mend: str, end: str = "files") -> DataError:
     """The error to raise where nothing can be ingested, with what became of the files."""
-    counts: Counter[str] = Counter()
-    files = set()
-    for row in journal.rows():
-        files.add(row.input)
-        counts[row.reason] += bool(row.reason)
-    reasons = ", ".join(f"{reason} {n}" for reason, n in counts.most_common() if n)
-    return DataError(f"{what} {len(files)} {end} ({reasons})", where=where, mend=mend)
+    summary = ledger.summarise(journal.rows())
+    reasons = ", ".join(f"{reason} {n}" for reason, n in summary.reasons.most_common())
+    return DataError(f"{what} {summary.files} {end} ({reasons})", where=where, mend=mend)
 
 
 class _Again(Iterable[T]):
@@ -169,9 +166,3 @@ class _Again(Iterable[T]):
 
     def __iter__(self) -> Iterator[T]:
         return self._query()
-
-
-def _portions(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while portion := list(islice(source, size)):
-        yield portion

@@ -6,12 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from medsyn.compute import portions
 from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import Dropped
 from medsyn.errors import DataError
@@ -36,7 +37,6 @@ from medsyn.ingest.scan import Input
 from medsyn.ingest.source import LookFor, Probe, Recipe, Refused
 from medsyn.ingest.subjects import Claim
 
-T = TypeVar("T")
 READERS = 1
 """Goes up when readers make other pixels of the same files, which then have to be read again."""
 LOOKED, CHOSEN, READ, SETTLED = range(4)
@@ -62,6 +62,10 @@ class Journal(JournalFile):
             f"CREATE TEMP VIEW here AS SELECT * FROM decided JOIN inputs USING (number) WHERE run = {self.run}"
         )
         self._db.execute(f"CREATE TEMP VIEW told AS SELECT rowid, * FROM outcomes WHERE run IN (0, {self.run})")
+        self._db.execute(
+            "CREATE TEMP VIEW readable AS SELECT * FROM here WHERE NOT carried AND probe IS NOT NULL AND NOT EXISTS "
+            f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ})"
+        )
 
     # ---- looking
 
@@ -90,7 +94,7 @@ class Journal(JournalFile):
     def find(self, inputs: Iterable[Input], look: LookFor) -> None:
         """Enter the files of this run; one that changed since, or failed, will be looked at and read anew."""
         looked_as = digest(look.key, look.tag, look.allow_burned_in, look.max_pixels)
-        for batch in _batches(inputs):
+        for batch in portions(inputs, BATCH):
             names = [(path_bytes(i.path), path_bytes(i.member or "")) for i in batch]
             with self._transaction():
                 self._db.executemany(
@@ -137,16 +141,17 @@ class Journal(JournalFile):
 
     def inputs(self, where: str = "1") -> Iterator[Input]:
         """Files of this run, by number."""
-        columns = "number, path, root, relative, refused, member, size, mtime_ns"
-        query = f"SELECT {columns} FROM here WHERE NOT carried AND {where} ORDER BY number"
+        query = (
+            "SELECT number, path, root, relative, refused, member, size, mtime_ns FROM here "
+            f"WHERE NOT carried AND {where} ORDER BY number"
+        )
         for number, path, root, relative, refused, member, size, mtime in self._rows(query):
-            refusal = Refused(*json.loads(refused)) if refused else None
             yield Input(
                 number,
                 path_name(path),
                 path_name(root),
                 path_name(relative),
-                refusal,
+                Refused(*json.loads(refused)) if refused else None,
                 path_name(member) or None,
                 size,
                 mtime,
@@ -172,11 +177,7 @@ class Journal(JournalFile):
 
     def probes(self, where: str = "1", order: str = "number") -> Iterator[Probe]:
         """What can be read of this run's files."""
-        query = (
-            "SELECT number, path, member, probe, part, slice_index FROM here "
-            "WHERE NOT carried AND probe IS NOT NULL AND NOT EXISTS "
-            f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}) AND {where} ORDER BY {order}"
-        )
+        query = f"SELECT number, path, member, probe, part, slice_index FROM readable WHERE {where} ORDER BY {order}"
         for number, path, member, probe, *place in self._rows(query):
             yield probe_of(number, path, member, probe, *place)
 
@@ -194,10 +195,7 @@ class Journal(JournalFile):
 
     def kinds(self) -> Counter[tuple[str, str]]:
         """(kind, DICOM Modality) -> readable files of this run."""
-        query = (
-            "SELECT kind, modality, count(*) FROM here WHERE NOT carried AND NOT EXISTS "
-            f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}) GROUP BY 1, 2"
-        )
+        query = "SELECT kind, modality, count(*) FROM readable GROUP BY 1, 2"
         return Counter({(kind, modality or ""): n for kind, modality, n in self._rows(query)})
 
     # ---- choosing
@@ -205,8 +203,8 @@ class Journal(JournalFile):
     def refuse(self, refused: Mapping[int, Refused]) -> None:
         """Leave files of this run out, for a reason that may not hold in the next one."""
         with self._transaction():
-            for number, refusal in refused.items():
-                self._tell(CHOSEN, number, refusal, self.run)
+            for number, why in refused.items():
+                self._tell(CHOSEN, number, why, self.run)
 
     def settle_series(self, places: Mapping[int, tuple[int, int]]) -> None:
         """Give slices the volume of their series that they belong to, and their place in it."""
@@ -223,33 +221,33 @@ class Journal(JournalFile):
                 f"UPDATE decided SET mask = ? WHERE run = {self.run} AND number = ?", [(m, n) for n, m in masks.items()]
             )
 
-    def label(self, rows: Mapping[int, LabelRow], claims: Mapping[int, Claim]) -> None:
-        """Give files what is said of them."""
-        for column, said in (("row", rows), ("claim", claims)):
-            with self._transaction():
-                self._db.executemany(
-                    f"UPDATE decided SET {column} = ? WHERE run = {self.run} AND number = ?",
-                    ((json.dumps(asdict(what)), number) for number, what in said.items()),
-                )
+    def label(self, rows: Mapping[int, LabelRow]) -> None:
+        """Give files what the labels say of them."""
+        self._say("row", rows)
 
-    # ---- reading
+    def claim(self, claims: Mapping[int, Claim]) -> None:
+        """Give files the patients that somebody else than their header names."""
+        self._say("claim", claims)
 
-    def keep_labels(self, numbers: Iterable[int]) -> set[int]:
+    def _say(self, column: str, said: Mapping[int, LabelRow] | Mapping[int, Claim]) -> None:
+        with self._transaction():
+            self._db.executemany(
+                f"UPDATE decided SET {column} = ? WHERE run = {self.run} AND number = ?",
+                ((json.dumps(asdict(what)), number) for number, what in said.items()),
+            )
+
+    def keep_labels(self) -> set[int]:
         """Files that nothing names in this run keep what an earlier one of this name said of them; which these are."""
         if not self.adding:
             return set()
-        kept = set()
+        query = (
+            "UPDATE decided SET (row, claim) = (SELECT row, claim FROM decided b "
+            f"WHERE b.run = {self._base} AND b.number = decided.number) WHERE run = {self.run} AND row IS NULL "
+            "AND number IN (SELECT number FROM readable) "
+            f"AND number IN (SELECT number FROM decided WHERE run = {self._base} AND row IS NOT NULL) RETURNING number"
+        )
         with self._transaction():
-            for number in numbers:
-                done = self._db.execute(
-                    "UPDATE decided SET (row, claim) = (SELECT row, claim FROM decided b "
-                    f"WHERE b.run = {self._base} AND b.number = decided.number) WHERE run = {self.run} AND number = ? "
-                    f"AND number IN (SELECT number FROM decided WHERE run = {self._base} AND row IS NOT NULL)",
-                    (number,),
-                )
-                if done.rowcount:
-                    kept.add(number)
-        return kept
+            return {number for (number,) in self._rows(query)}
 
     def extended_series(self) -> int:
         """Series of which some files are carried and others are new: their slices are not settled together."""
@@ -258,6 +256,8 @@ class Journal(JournalFile):
             "HAVING min(carried) < max(carried))"
         )
         return int(self._db.execute(query).fetchone()[0])
+
+    # ---- reading
 
     def choose(self, recipe: Recipe, label_map: Mapping[str, str]) -> int:
         """Everything of this run that nothing refuses will be read.
@@ -289,9 +289,8 @@ class Journal(JournalFile):
         with self._transaction():
             self._db.execute("UPDATE runs SET recipe = ? WHERE run = ?", (self._recipe, self.run))
             return self._db.execute(
-                f"UPDATE decided SET wanted = 1, label_map = ? WHERE run = {self.run} AND NOT carried AND number IN "
-                "(SELECT number FROM here WHERE probe IS NOT NULL AND NOT EXISTS "
-                f"(SELECT 1 FROM told WHERE told.number = here.number AND stage < {READ}))",
+                f"UPDATE decided SET wanted = 1, label_map = ? WHERE run = {self.run} "
+                "AND number IN (SELECT number FROM readable)",
                 (json.dumps(dict(label_map)),),
             ).rowcount
 
@@ -394,18 +393,6 @@ class Journal(JournalFile):
                 json.loads(label_map) if label_map else {},
             )
 
-    def failures(self) -> tuple[int, int]:
-        """Files of which nothing was ingested and something failed, and all files."""
-        failed, everything = (
-            self._db.execute(f"SELECT count(*) FROM here {condition}").fetchone()[0]
-            for condition in (
-                "WHERE EXISTS (SELECT 1 FROM told WHERE told.number = here.number AND outcome = 'failed') "
-                "AND NOT EXISTS (SELECT 1 FROM told WHERE told.number = here.number AND outcome = 'ingested')",
-                "",
-            )
-        )
-        return failed, everything
-
     # ---- the end
 
     def settle(self, dropped: Iterable[Dropped]) -> None:
@@ -433,8 +420,8 @@ class Journal(JournalFile):
                 continue
             dropped = {row[3]: row for row in told if row[2] == SETTLED}
             for row in (r for r in told if r[2] == READ):
-                _, kind, _, frame, outcome, reason, detail, digest = dropped.get(row[3], row)
-                yield Row(number, frame, kind, outcome, reason or "", detail or "", int(outcome == "ingested"), digest)
+                _, kind, _, frame, outcome, reason, detail, source = dropped.get(row[3], row)
+                yield Row(number, frame, kind, outcome, reason or "", detail or "", int(outcome == "ingested"), source)
 
     def paths(self) -> Iterator[tuple[int, str]]:
         """Ledger number -> path, for the owner."""
@@ -469,9 +456,3 @@ class Journal(JournalFile):
             "SELECT path, member, probe, size, mtime_ns FROM inputs WHERE number = ?", (number,)
         ).fetchone()
         return probe_of(number, path, member, probe, None, None), f"mask {size} {mtime}"
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    source = iter(items)
-    while batch := list(islice(source, BATCH)):
-        yield batch

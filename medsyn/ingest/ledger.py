@@ -7,13 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medsyn.compute import portions
 from medsyn.workspace import atomic_file
 
 OUTCOMES = ("ingested", "duplicate", "quarantined", "skipped", "failed")
@@ -66,6 +66,23 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[Row] = field(default_factory=list)
 
+    _last: int | None = None
+    _of_last: set[str] = field(default_factory=set)
+
+    def add(self, row: Row) -> None:
+        """Count a row; the rows of one input come one after another."""
+        if row.input != self._last:
+            self.files += 1
+            self._last, self._of_last = row.input, set()
+        before = _failed(self._of_last)
+        self._of_last.add(row.outcome)
+        self.failed_files += _failed(self._of_last) - before
+        self.outcomes[row.outcome] += 1
+        if row.reason:
+            self.reasons[row.reason] += 1
+        if row.outcome == "failed" and len(self.examples) < EXAMPLES:
+            self.examples.append(row)
+
     def to_dict(self) -> dict[str, Any]:
         """Counts alone, fit for MLflow."""
         reasons = dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))
@@ -78,6 +95,14 @@ class Summary:
         }
 
 
+def summarise(rows: Iterable[Row]) -> Summary:
+    """Count rows, by input, without writing them."""
+    summary = Summary()
+    for row in rows:
+        summary.add(row)
+    return summary
+
+
 def write(rows: Iterable[Row], folder: Path) -> Summary:
     """Write ``ledger.parquet`` and ``ledger.csv``.
 
@@ -85,30 +110,19 @@ def write(rows: Iterable[Row], folder: Path) -> Summary:
         rows: By input.
         folder: Where to.
     """
-    summary, source = Summary(), iter(rows)
+    summary = Summary()
     with (
         pq.ParquetWriter(folder / "ledger.parquet", SCHEMA) as parquet,
         open(folder / "ledger.csv", "w", newline="", encoding="utf-8") as file,
     ):
         table = csv.DictWriter(file, SCHEMA.names, lineterminator="\n")
         table.writeheader()
-        last, of_last = None, set[str]()
-        while batch := list(islice(source, BATCH)):
+        for batch in portions(rows, BATCH):
             for row in batch:
-                if row.input != last:
-                    summary.failed_files += _failed(of_last)
-                    summary.files += 1
-                    last, of_last = row.input, set()
-                of_last.add(row.outcome)
-                summary.outcomes[row.outcome] += 1
-                if row.reason:
-                    summary.reasons[row.reason] += 1
-                if row.outcome == "failed" and len(summary.examples) < EXAMPLES:
-                    summary.examples.append(row)
+                summary.add(row)
             values = [{k: v if v != "" else None for k, v in asdict(row).items()} for row in batch]
             parquet.write_table(pa.Table.from_pylist(values, schema=SCHEMA))
             table.writerows(values)
-        summary.failed_files += _failed(of_last)
     return summary
 
 

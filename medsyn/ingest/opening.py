@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from filelock import FileLock, Timeout
 
@@ -23,12 +23,8 @@ def opened(options: IngestOptions, workspace: Workspace, sample: bool) -> Iterat
         EnvironmentFault: Another ingest holds it.
     """
     if sample:  # simulated anew every time
-        with workspace.scratch() as folder:
-            journal = Journal(folder / "journal.sqlite", "", adding=False)
-            try:
-                yield journal
-            finally:
-                journal.close()
+        with workspace.scratch() as folder, closing(Journal(folder / "journal.sqlite", "", adding=False)) as journal:
+            yield journal
         return
     workspace.create()
     paths = hashlib.sha256("\n".join(sorted(map(os.path.abspath, options.paths))).encode("utf-8", "surrogateescape"))
@@ -41,18 +37,12 @@ def opened(options: IngestOptions, workspace: Workspace, sample: bool) -> Iterat
         raise EnvironmentFault(
             "another ingest of these scans is running", where=folder, mend="Wait for it, or give another --name."
         ) from None
-    with lock:
-        journal = Journal(folder / "journal.sqlite", name, adding=options.name is not None)
-        try:
-            there = {p.name: read_json(p / DATASET.main_file) for p in workspace.all(DATASET)}
-            lost = journal.reconcile({n: m.get("run") if m.get("journal") == name else None for n, m in there.items()})
-            others = [n for n, m in there.items() if m.get("name") == options.name and m.get("journal") != name]
-            if options.name and lost:
-                journal.notes.append(
-                    f"{lost} files lay in a dataset that was deleted: those not named again are not in it"
-                )
-            if options.name and others:
-                journal.notes.append(f"{', '.join(others)} was made without --name: its images are not taken over")
-            yield journal
-        finally:
-            journal.close()
+    with lock, closing(Journal(folder / "journal.sqlite", name, adding=options.name is not None)) as journal:
+        there = {p.name: read_json(p / DATASET.main_file) for p in workspace.all(DATASET)}
+        lost = journal.reconcile({n: m.get("run") if m.get("journal") == name else None for n, m in there.items()})
+        others = [n for n, m in there.items() if m.get("name") == options.name and m.get("journal") != name]
+        if options.name and lost:
+            journal.notes.append(f"{lost} files lay in a dataset that was deleted: those not named again are not in it")
+        if options.name and others:
+            journal.notes.append(f"{', '.join(others)} was made without --name: its images are not taken over")
+        yield journal

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import FileLock
 
@@ -31,7 +31,6 @@ from medsyn.progress import SILENT, Progress
 from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
 
 SAMPLE_SIDE = 128
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -221,16 +220,16 @@ class _Job:
                 self.journal.read(results)
                 done += len(results)
                 task.update(done)
-        failed, everything = self.journal.failures()
-        if failed > self.options.max_failures * everything:
+        summary = ledger.summarise(self.journal.rows())
+        if summary.failed_files > self.options.max_failures * summary.files:
             folder = self.workspace.private / "ingest" / (self.journal.name or "sample")
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            summary = ledger.write(self.journal.rows(), folder)
+            ledger.write(self.journal.rows(), folder)
             self._tell_failures(summary.examples)
             reasons = ", ".join(f"{reason} {n}" for reason, n in summary.reasons.most_common(5))
             raise DataError(
-                f"{failed} of {everything} files failed, more than --max-failures {self.options.max_failures:g} "
-                f"allows ({reasons})",
+                f"{summary.failed_files} of {summary.files} files failed, more than "
+                f"--max-failures {self.options.max_failures:g} allows ({reasons})",
                 where=folder / "ledger.csv",
                 mend="Mend the files or raise --max-failures: what was read is kept.",
             )

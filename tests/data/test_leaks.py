@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import shown_as_stored
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medsyn.data import DatasetWriter, near, splits
 from medsyn.data.earlier import Earlier
-from medsyn.data.schema import SPLITS, ImageRecord
+from medsyn.data.schema import SPLITS
 from medsyn.data.splits import FRACTIONS
 from medsyn.data.writer import Written
 
@@ -74,32 +75,13 @@ class Committed:
         return Earlier.of(self.folders).splits
 
 
-def described(number: int, subject: str, **values: object) -> ImageRecord:
-    """The record of a picture that is shown as it is stored."""
-    return ImageRecord(
-        source=number,
-        subject=subject,
-        source_digest=f"{number:064d}",
-        **{"image_key": f"key {number}", **values},  # type: ignore[arg-type]
-        modality="xray",
-        source_height=SIZE,
-        source_width=SIZE,
-        slope=1.0,
-        intercept=0.0,
-        unit="relative",
-        display_low=0.0,
-        display_high=65535.0,
-        display_source="dtype",
-    )
-
-
 def commit(folder: Path, images: Sequence[Image], key: bytes, before: Committed | None = None) -> Committed:
     """Ingest images after an earlier ingest of the same name."""
     stored = pixels(images)
     target = DatasetWriter(folder, size=SIZE, dtype="uint16")
     for i, image in enumerate(images):
         key_of, values = f"{folder.name} {i}", {"label": image.label, "official_split": image.official}
-        target.add(described(i, image.subject, image_key=key_of, **values), stored[i][None])
+        target.add(shown_as_stored(i, SIZE, subject=image.subject, image_key=key_of, **values), stored[i][None])
     folders = [*(before.folders if before else []), folder]
     written = target.finish(key=key, name="x", modality="xray", earlier=Earlier.of(folders[:-1]))
     index = pd.read_parquet(folder / "index.parquet", columns=["image", "image_key", "pixel_digest"])
@@ -315,7 +297,7 @@ def test_identical_empty_slices_tie_nobody(tmp_path: Path) -> None:
     target = DatasetWriter(tmp_path, size=SIZE, dtype="uint16")
     for i in range(60):
         for k, picture in enumerate((stored, exposures(20_000)[i])):
-            target.add(described(2 * i + k, f"s{i}", label="common"), picture[None])
+            target.add(shown_as_stored(2 * i + k, SIZE, subject=f"s{i}", label="common"), picture[None])
     target.finish(key=KEYS[0], name="x", modality="xray")
     assert pd.read_parquet(tmp_path / "splits.parquet")["unit"].nunique() == 60
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import shown_as_stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,20 +51,10 @@ def commit(
 ) -> Written:
     target = DatasetWriter(folder, size=SIDE, dtype="uint16")
     for i, image in enumerate(images):
-        record = ImageRecord(
-            source=i,
-            image_key=f"key{i}",
+        record = shown_as_stored(
+            i,
+            SIDE,
             subject=image.subject,
-            modality="xray",
-            source_digest=f"{i:064d}",
-            source_height=4,
-            source_width=4,
-            slope=1.0,
-            intercept=0.0,
-            unit="relative",
-            display_low=0.0,
-            display_high=65535.0,
-            display_source="dtype",
             label=image.label,
             official_split=image.official,
             also_subject=image.also,

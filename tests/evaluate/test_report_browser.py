@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browser as browser_tab
 import pytest
 from evaluate.report_pictures import make_galleries
 from evaluate.report_sample import make_binary, make_report
@@ -31,41 +30,16 @@ REPORTS = {
 LONG = ["a class with a very long name indeed " * 2, "x" * 90, "<b>bold</b></script>"]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on PATH")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-quic"])
-        yield started
-        started.close()
-
-
-class Tab:
-    """A page that keeps what it complained about and asked for."""
+class Tab(browser_tab.Tab):
+    """A report, written and opened."""
 
     def __init__(self, browser: Any, report: Report, folder: Path, **context: Any) -> None:
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}} | context)
-        self.page.on("console", lambda message: self.problems.append(message.text))
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.route(re.compile("^(?!file:|data:)"), lambda route: route.abort())
         (folder / "report.json").write_text(report.model_dump_json(), encoding="utf-8")
-        self.page.goto(write(report, make_galleries(report.dataset.classes), folder).as_uri())
+        super().__init__(browser, write(report, make_galleries(report.dataset.classes), folder), **context)
 
     def drawn(self) -> Tab:
         self.page.wait_for_selector("html.plotted", timeout=60_000)
         return self
-
-    def quiet(self) -> None:
-        """Nothing was complained about, nothing asked of a network."""
-        assert self.problems == []
-        assert [url for url in self.requests if not url.startswith(("file:", "data:"))] == []
-        self.page.close()
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -91,7 +65,7 @@ def test_tables_hold_the_numbers_of_the_plots(browser: Any, tmp_path: Path) -> N
         traces: plot.data.map((t) => ({x: [...t.x], y: [...t.y], error: t.error_x || t.error_y || null})),
         table: plot.closest("figure").querySelector("table").innerText,
     }))"""
-    tab.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    tab.unfold()
     plots = tab.page.evaluate(script)
     assert len(plots) == 11
     for plot in plots:
@@ -114,7 +88,7 @@ def test_tables_hold_the_numbers_of_the_plots(browser: Any, tmp_path: Path) -> N
 def test_no_serious_barrier(browser: Any, tmp_path: Path, scheme: str, name: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     tab = Tab(browser, REPORTS[name](), tmp_path, color_scheme=scheme).drawn()
-    tab.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    tab.unfold()
     whole = name in ("three classes", "two classes")  # the others differ in the verdict and the findings only
     parts = None if whole else {"include": [["#verdict"], [".finding"]]}
     found = axe.Axe().run(tab.page, context=parts).response["violations"]
@@ -134,7 +108,7 @@ def test_long_names_fit_every_width(browser: Any, tmp_path: Path, scheme: str) -
         assert len(sizes) == 88
         assert all(natural > 0 and css >= 96 for natural, css in sizes)
     assert tab.page.locator("section b", has_text="bold").count() == 0
-    tab.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    tab.unfold()
     assert tab.page.evaluate("document.scrollingElement.scrollWidth") <= 390
     tab.quiet()
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import shown_as_stored
 
 from medsyn.config import TrainOptions
-from medsyn.data import DatasetWriter, ImageRecord
+from medsyn.data import DatasetWriter
 from medsyn.gan import TrainResult, run
 from medsyn.workspace import DATASET, Workspace
 
@@ -48,20 +49,13 @@ def write_dataset(
         writer = DatasetWriter(build.path, size=images.shape[-1], dtype="uint16", channels=images.shape[1])
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
             key = hashlib.sha256(f"{label} {i}".encode()).hexdigest()
-            record = ImageRecord(
-                source=i,
+            record = shown_as_stored(
+                i,
+                images.shape[-1],
                 image_key=key,
                 subject=f"{label}-{i // 2}",
                 modality="DX",
                 source_digest=key,
-                source_height=images.shape[-2],
-                source_width=images.shape[-1],
-                slope=1.0,
-                intercept=0.0,
-                unit="relative",
-                display_low=0.0,
-                display_high=65535.0,
-                display_source="dtype",
                 synthetic=synthetic,
                 label=label,
             )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Tab
 from helpers import blobs, fresh_workspace, make_dataset
 
 from medsyn.inspection import page, stage
@@ -31,40 +29,6 @@ def file(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     out = workspace.path / "page.html"
     page.write(report, gallery, out)
     return out
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on PATH")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-quic"])
-        yield started
-        started.close()
-
-
-class Tab:
-    """A page that keeps what it complained about and asked for."""
-
-    def __init__(self, browser: Any, file: Path, **context: Any) -> None:
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}} | context)
-        self.page.on("console", lambda message: self.problems.append(message.text))
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.route(re.compile("^(?!file:|data:)"), lambda route: route.abort())
-        self.page.goto(file.as_uri())
-
-    def unfold(self) -> None:
-        self.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-
-    def quiet(self) -> None:
-        assert self.problems == []
-        assert [url for url in self.requests if not url.startswith(("file:", "data:"))] == []
-        self.page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
