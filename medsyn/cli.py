@@ -49,7 +49,7 @@ def ingest(
     label_columns: Annotated[
         list[str] | None, typer.Option("--label-column", help="Its column with the class; more: further targets.")
     ] = None,
-    label_from: Annotated[str | None, typer.Option(help="Class from the folder, or a DICOM tag: tag:NAME.")] = None,
+    label_from: Annotated[str | None, typer.Option(help="Class from the folder, or a DICOM tag: tag:KEYWORD.")] = None,
     label_map: Annotated[
         list[str] | None, typer.Option("--map", help="A label under another name: pos=pneumonia; repeatable.")
     ] = None,
@@ -59,7 +59,10 @@ def ingest(
         str | None, typer.Option(help="Its column that names the file, patient, study, series or SOP instance.")
     ] = None,
     subject_from: Annotated[
-        str | None, typer.Option(help="Its column with the patient; or file, or folder: each one is a patient.")
+        str | None,
+        typer.Option(
+            help="Its column with the patient; or file, folder or folder:N (N-th below the path): each a patient."
+        ),
     ] = None,
     modality: ModalityOption = None,
     name: Annotated[

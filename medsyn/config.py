@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from medsyn.errors import UsageError
+from medsyn.forms import Device, LabelFrom, MaskRule, Name, Slices, Window
 
 Modality = Literal["xray", "mri", "ct", "ultrasound", "mammography", "angiography", "nuclear"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 Balance = Literal["match", "equal", "minority"]
 Measure = Literal["auroc", "auprc", "balanced_accuracy", "accuracy", "f1", "brier"]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
 class _Strict(BaseModel):
@@ -60,14 +59,6 @@ class Preset(_Strict):
 
 # ---- stages
 
-WINDOWS: dict[str, tuple[float, float]] = {
-    "lung": (-600.0, 1500.0),
-    "soft": (40.0, 400.0),
-    "brain": (40.0, 80.0),
-    "bone": (480.0, 2500.0),
-}
-"""Usual windows of CT: centre and width in Hounsfield units."""
-
 
 class IngestOptions(_Strict):
     """Options of ``medsyn ingest``."""
@@ -77,21 +68,21 @@ class IngestOptions(_Strict):
     label_columns: list[str] = Field(
         default=["label"], min_length=1, description="the first is the class, the others are further targets"
     )
-    label_from: str | None = Field(None, pattern=r"^(folder|tag:[A-Za-z0-9]+)$", description="instead of a CSV")
+    label_from: LabelFrom | None = Field(None, description="instead of a CSV: folder, or tag:KEYWORD of DICOM")
     label_map: dict[str, str] = Field(default={}, description="label as written -> class; '' drops it")
     classes: list[str] | None = Field(
         None, min_length=2, description="the classes there are, in order; default: sorted"
     )
     file_column: str | None = Field(None, description="column that names the files; default: found")
-    subject_from: str | None = Field(None, description="column with the patient, file or folder; default: found")
-    mask_label: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9_.-]+\s*(>|>=|=)\s*\d+$", description="slices by their mask: lesion>0"
+    subject_from: str | None = Field(
+        None, description="column with the patient, file, folder or folder:N; default: found"
     )
+    mask_label: MaskRule | None = Field(None, description="slices by their mask: lesion>0")
     modality: Modality | None = Field(None, description="found by itself in DICOM")
     name: Name | None = Field(None, description="name of the dataset, added to where it exists; default: the modality")
     size: int | None = Field(None, ge=16, le=1024)
-    window: tuple[float, float] | None = Field(None, description="of CT: lung, soft, brain, bone, or centre,width")
-    slices: str = Field("all", pattern=r"^(all|middle|every=[1-9]\d*)$", description="of volumes")
+    window: Window | None = Field(None, description="of CT: lung, soft, brain, bone, or centre,width")
+    slices: Slices = Field("all", description="of volumes: all, middle, or every=N")
     colour: Literal["grey", "rgb"] | None = Field(None, description="of colour images; default: the preset's")
     allow_burned_in: bool = Field(False, description="take images whose header says that text is burned in")
     show_paths: bool = Field(False, description="name files by path instead of by ledger number")
@@ -119,18 +110,6 @@ class IngestOptions(_Strict):
         if not all(isinstance(pair, str) and "=" in pair for pair in value):
             raise ValueError("say written=class, as in --map pos=pneumonia")
         return dict(pair.split("=", 1) for pair in value)
-
-    @field_validator("window", mode="before")
-    @classmethod
-    def _window(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value in WINDOWS:
-            return WINDOWS[value]
-        parts = value.split(",")
-        if len(parts) != 2:
-            raise ValueError(f"say {', '.join(WINDOWS)}, or centre,width as in 40,400")
-        return parts
 
 
 class TrainOptions(_Strict):

@@ -101,10 +101,16 @@ def _ingest(result: Any) -> None:
     if result.images_per_class:
         out.print(table)
     else:
-        warn("No image has a label, so no generator can be trained on this: ingest again with --labels labels.csv.")
+        ways = ", or ".join(result.ways_to_label)
+        warn(
+            "No image has a label, so no generator can be trained on this"
+            + (f": ingest again with {ways}" if ways else "")
+            + ". medsyn inspect shows it all the same."
+        )
     out.print(f"[dim]{result.files} files. In {shown_path(result.ledger)}, a row an image or file: {outcomes}[/]")
-    if result.reasons:
-        reasons = ", ".join(f"{reason} {n}" for reason, n in list(result.reasons.items())[:6])
+    left_out = [f"{reason} {n}" for reason, n in result.reasons.items() if reason != "labels_file"]
+    if left_out:
+        reasons = ", ".join(left_out[:6])
         out.print(f"[dim]Left out: {escape(reasons)}[/]")
     for caveat in result.caveats:
         warn(caveat)

@@ -91,3 +91,30 @@ def test_a_pipeline_of_the_user_comes_first(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "demo.yaml").write_text("name: mine\nstages:\n  - augment: {n: 7}\n")
     ((stage, options),) = load_pipeline("demo.yaml")
     assert (stage, options.n) == ("augment", 7)
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong", "example"),
+    [
+        ("slices", "every=0", "every=5"),
+        ("label_from", "tag:", "tag:BodyPartExamined"),
+        ("mask_label", "lesion", '"lesion>0"'),
+        ("window", "40,x", "40,400"),
+        ("window", "40", "40,400"),
+        ("window", (40, 0), "40,400"),
+        ("name", "a/b", "chest-2024"),
+    ],
+)
+def test_a_wrong_form_is_told_by_an_example(option: str, wrong: object, example: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        validate(IngestOptions, {option: wrong}, where="medsyn ingest")
+    line = caught.value.line()
+    assert f"{option}: say " in line
+    assert f"as in {example}" in line
+    assert "\n" not in line
+    assert not any(raw in line for raw in ("pattern", "valid number", "Input should"))
+
+
+@pytest.mark.parametrize("window", ["soft", "40,400", (40, 400), ["40", 400.0]])
+def test_every_form_of_a_window_is_the_same(window: object) -> None:
+    assert validate(IngestOptions, {"window": window}, where="").window == (40.0, 400.0)

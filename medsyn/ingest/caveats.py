@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 _WARNINGS = {
     "synthetic": "images say that they are synthetic: no patient is behind them, and a result on them says nothing "
@@ -29,3 +31,13 @@ def tell(warned: Counter[str], subject_from: Counter[str]) -> list[str]:
     """
     told = [f"{subject_from[origin]} {text}" for origin, text in _SUBJECTS.items() if subject_from[origin]]
     return told + [f"{warned[kind]} {text}" for kind, text in _WARNINGS.items() if warned[kind]]
+
+
+def unlabelled(fingerprint: Mapping[str, Any]) -> list[str]:
+    """A sentence about images without a label beside others that have one.
+
+    Args:
+        fingerprint: Of the dataset.
+    """
+    n, images = fingerprint["unlabelled"], fingerprint["images"]
+    return [f"{n} of {images} images have no label and are not trained on"] if 0 < n < images else []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
 from medsyn.compute import portions
-from medsyn.config import IngestOptions, Preset
+from medsyn.config import IngestOptions, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import isolation, ledger, masks, reading, scan, selection, series, subjects
 from medsyn.ingest.journal import Journal
@@ -28,7 +28,9 @@ class Choice:
 
     Attributes:
         key: Project key.
+        continued: Modality of the dataset that is added to, None where there is none.
         caveats: What every later report must repeat.
+        ways_to_label: Options that would give labels, where none did.
     """
 
     options: IngestOptions
@@ -36,14 +38,17 @@ class Choice:
     journal: Journal
     progress: Progress
     where: str
+    continued: Modality | None = None
     caveats: list[str] = field(default_factory=list)
+    ways_to_label: list[str] = field(default_factory=list)
+    _masks: bool = False
 
-    def look(self) -> None:
-        """Find the files and take a first look at each."""
+    def look(self, tables: Set[str]) -> None:
+        """Find the files and take a first look at each, but for the tables that say something of them."""
         options, journal = self.options, self.journal
         tag = (options.label_from or "").partition("tag:")[2] or None
         look_for = LookFor(self.key, tag, options.allow_burned_in, options.max_pixels)
-        journal.find(scan.find(options.paths, options.max_pixels), look_for)
+        journal.find(scan.find(options.paths, options.max_pixels, tables), look_for)
         unknown = journal.count("probe IS NULL")
         known = journal.count() - unknown
         if known:
@@ -54,6 +59,8 @@ class Choice:
             for probes in track(self.progress, "Looking at files", probed, -(-unknown // reading.CHUNK)):
                 journal.looked(probes)
         for reason, n in journal.folders_left_out().items():
+            if reason == scan.LABELS_FILE.reason:
+                continue
             self.progress.say(f"folders left out: {n} {reason} (see the ledger)")
 
     def choose(self, source: LabelSource) -> Recipe:
@@ -93,28 +100,41 @@ class Choice:
     def _preset(self) -> Preset:
         options, journal = self.options, self.journal
         preset, why = scan.choose_modality(
-            journal.kinds(), [i.member or i.path for i in journal.inputs("kind = 'npz'")], options.modality
+            journal.kinds(),
+            [i.member or i.path for i in journal.inputs("kind = 'npz'")],
+            options.modality or self.continued,
         )
+        if self.continued:
+            why = f"that of '{options.name}', which is added to"
         if why != "named":
             self.progress.say(f"modality: {preset.modality} ({why})")
         if options.window:
             if preset.window is None:
-                raise UsageError(
-                    f"{preset.modality} has no Hounsfield units to put a window on",
-                    where="--window",
-                    mend="Leave it out: files' own windows and percentiles apply.",
-                )
+                raise self._no_window(f"{preset.modality} ({why})")
             preset = preset.model_copy(update={"window": options.window})
         return preset
+
+    def _no_window(self, modality: str) -> UsageError:
+        codes = load_preset("ct").dicom_modalities
+        of_ct = 0 if self.continued else sum(n for (_, code), n in self.journal.kinds().items() if code in codes)
+        return UsageError(
+            f"{modality} has no Hounsfield units to put a window on",
+            where="--window",
+            mend=f"Say --modality ct to take the {of_ct} files of CT alone, or leave it out."
+            if of_ct
+            else "Leave it out: files' own windows and percentiles apply.",
+        )
 
     def _label(self, source: LabelSource) -> None:
         journal, key = self.journal, self.key
         inputs, wanted = _Again(journal.inputs), _Again(journal.probes)
-        joined, refused = selection.join(source, inputs, wanted, key)
+        joined, refused = selection.join(source, inputs, wanted, key, self._masks)
         for line in joined.told:
             self.progress.say(line)
         if not joined.labelled:
             selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
+            scans = journal.inputs("kind IN ('dicom', 'nifti', 'raster')")
+            self.ways_to_label = selection.ways_to_label(scans, journal.kinds(), self._masks)
         journal.label(joined.rows)
         # What an earlier run of this name said of a file holds until a newer one says something else.
         kept = journal.keep_labels()
@@ -147,6 +167,7 @@ class Choice:
         paired = masks.pair(lambda: self.journal.probes("kind IN ('nifti', 'raster')"), prefer=name)
         self.journal.refuse(paired.refused)
         self.journal.settle_masks(paired.masks)
+        self._masks = bool(paired.masks)
         if paired.masks:
             self.progress.say(f"{len(paired.masks)} files have a segmentation of their own")
 

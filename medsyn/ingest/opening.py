@@ -1,4 +1,4 @@
-"""Which journal an ingest goes on with."""
+"""What an ingest goes on with: the dataset of its name, and its journal."""
 
 from __future__ import annotations
 
@@ -9,10 +9,35 @@ from contextlib import closing, contextmanager
 
 from filelock import FileLock, Timeout
 
-from medsyn.config import IngestOptions
-from medsyn.errors import EnvironmentFault
+from medsyn.config import IngestOptions, Modality
+from medsyn.errors import EnvironmentFault, UsageError
 from medsyn.ingest.journal import Journal
 from medsyn.workspace import DATASET, Workspace, read_json
+
+
+def continued(options: IngestOptions, workspace: Workspace) -> tuple[IngestOptions, Modality | None]:
+    """The options, with the modality that was said when the dataset of this ``--name`` was made.
+
+    Returns:
+        Options, and the modality of that dataset: none where there is no such dataset.
+
+    Raises:
+        UsageError: The dataset is of another modality.
+    """
+    folders = workspace.all(DATASET) if options.name and options.paths else []
+    made = [meta for meta in (read_json(p / DATASET.main_file) for p in folders) if meta.get("name") == options.name]
+    if not made:
+        return options, None
+    modality: Modality = made[-1]["modality"]
+    if options.modality not in (None, modality):
+        raise UsageError(
+            f"'{options.name}' is a dataset of {modality}, to which {options.modality} cannot be added",
+            where="--modality",
+            mend=f"Leave --modality out, or make another dataset with another --name than {options.name}.",
+        )
+    # Where the files said it themselves, those that say nothing stay out of the next run, too.
+    said = options.modality or made[-1].get("options", {}).get("modality")
+    return options.model_copy(update={"modality": said}), modality
 
 
 @contextmanager

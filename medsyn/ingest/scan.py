@@ -24,6 +24,7 @@ from medsyn.ingest.source import (
 )
 
 _WORKSPACE = "medsyn.json"
+LABELS_FILE = Refused("labels_file", "the table that says something of the others: read, but no scan")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Input:
         return self.path if self.member is None else f"{self.path}/{self.member}"
 
 
-def find(paths: Sequence[str], max_pixels: int = MAX_VALUES) -> Iterator[Input]:
+def find(paths: Sequence[str], max_pixels: int = MAX_VALUES, tables: Set[str] = frozenset()) -> Iterator[Input]:
     """All files below the paths, each once, and the folders and archives that were not entered.
 
     Folders are walked in the order of names, and memory holds one folder's names at a time. Links to folders are not
@@ -67,6 +68,7 @@ def find(paths: Sequence[str], max_pixels: int = MAX_VALUES) -> Iterator[Input]:
     Args:
         paths: Files and folders.
         max_pixels: Values of one file above which a member's declared size counts as a lie.
+        tables: Absolute paths of files that are no scans, being read as labels.
 
     Raises:
         DataError: No such path (at once), or no file at all (at the end).
@@ -77,16 +79,17 @@ def find(paths: Sequence[str], max_pixels: int = MAX_VALUES) -> Iterator[Input]:
         if not os.path.isfile(root) and not os.path.isdir(root):
             raise DataError("no such file or folder", where=given, mend="Check the path.")
         named[root] = None
-    return _numbered(sorted(named), max_pixels, ", ".join(paths))
+    return _numbered(sorted(named), max_pixels, ", ".join(paths), tables)
 
 
-def _numbered(roots: Sequence[str], max_pixels: int, given: str) -> Iterator[Input]:
+def _numbered(roots: Sequence[str], max_pixels: int, given: str, tables: Set[str]) -> Iterator[Input]:
     number, known = 0, frozenset(roots)
     for root in roots:
         found = _below(root, known, max_pixels) if os.path.isdir(root) else _named_file(root, known, max_pixels)
         for item in found:
             number += 1
-            yield replace(item, number=number)
+            is_table = item.path in tables and item.member is None
+            yield replace(item, number=number, refused=LABELS_FILE if is_table else item.refused)
     if not number:
         raise DataError("no file in it", where=given, mend="Name a folder with scans.")
 

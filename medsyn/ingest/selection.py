@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from medsyn.errors import DataError
 from medsyn.ingest import dicom
 from medsyn.ingest.labels import Joined, LabelSource
+from medsyn.ingest.labels.folders import may_be_classes
 from medsyn.ingest.scan import Input
 from medsyn.ingest.source import Probe, Refused
 from medsyn.progress import Progress
+
+_BY_FOLDER = "--label-from folder"
 
 
 def of_other_modality(probes: Sequence[Probe], codes: list[str], named: bool, modality: str) -> dict[int, Refused]:
@@ -20,7 +23,7 @@ def of_other_modality(probes: Sequence[Probe], codes: list[str], named: bool, mo
 
 
 def join(
-    source: LabelSource, inputs: Iterable[Input], wanted: Iterable[Probe], key: bytes
+    source: LabelSource, inputs: Iterable[Input], wanted: Iterable[Probe], key: bytes, masks: bool
 ) -> tuple[Joined, dict[int, Refused]]:
     """What is said of the files that will be read, and those that are left out for what is said, or not said.
 
@@ -29,6 +32,7 @@ def join(
         inputs: All files; iterated several times, as the next.
         wanted: Those that will be read.
         key: Project key.
+        masks: Whether there are segmentations.
 
     Raises:
         DataError: No file has a label, or all have the same.
@@ -57,13 +61,47 @@ def join(
             refused[n] = Refused("no_label", "its label is empty")
     classes = sorted({str(joined.rows[n].label) for n in numbers - refused.keys()})
     if len(classes) < 2 and len(numbers) == len(kinds):
-        found = f"only the class '{classes[0]}'" if classes else "no label at all"
-        raise DataError(
-            f"{found} for {len(numbers)} images",
-            where=joined.where,
-            mend="Two classes are needed; name another column with --label-column, or see --label-from.",
-        )
+        raise _one_class(source, inputs, kinds, classes, joined.where, masks)
     return joined, refused
+
+
+def _one_class(
+    source: LabelSource,
+    inputs: Iterable[Input],
+    kinds: Mapping[int, str],
+    classes: Sequence[str],
+    where: str,
+    masks: bool,
+) -> DataError:
+    scans = (i for i in inputs if i.number in kinds)
+    others = ways_to_label(scans, {(kind, ""): 1 for kind in kinds.values()}, masks)
+    if source.options.label_from is None:
+        others[0] = "another --label-column"
+    elif source.options.label_from == "folder":
+        others = ["the path of the folder that holds one folder a class", *(w for w in others if w != _BY_FOLDER)]
+    found = f"only the class '{classes[0]}'" if classes else "no label at all"
+    return DataError(
+        f"{found} for {len(kinds)} images",
+        where=where,
+        mend=f"Two classes are needed: say {', or '.join(others)}.",
+    )
+
+
+def ways_to_label(scans: Iterable[Input], kinds: Mapping[tuple[str, str], int], masks: bool) -> list[str]:
+    """Options that could give labels to these scans.
+
+    Args:
+        scans: All but npz files.
+        kinds: (kind, DICOM Modality) -> files.
+        masks: Whether there are segmentations.
+    """
+    there = {kind for kind, _ in kinds}
+    if there == {"npz"}:
+        return ["--label-column TASK"]
+    ways = ["--labels labels.csv"]
+    ways += [_BY_FOLDER] if may_be_classes(scans) else []
+    ways += ["--label-from tag:KEYWORD"] if "dicom" in there else []
+    return ways + (['--mask-label "NAME>0"'] if masks else [])
 
 
 def tell_folders(pictures: Iterable[Input], progress: Progress) -> None:

@@ -7,7 +7,7 @@ import json
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from medsyn.data.earlier import Earlier
 from medsyn.data.sample import write_sample
 from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError, UsageError
-from medsyn.ingest import isolation, ledger, reading
+from medsyn.ingest import caveats, isolation, ledger, reading
 from medsyn.ingest.choice import Choice, nothing_left
 from medsyn.ingest.journal import Journal
 from medsyn.ingest.labels import LabelSource
-from medsyn.ingest.opening import opened
+from medsyn.ingest.opening import continued, opened
 from medsyn.ingest.replay import replay
 from medsyn.ingest.source import Recipe
 from medsyn.progress import SILENT, Progress
@@ -46,6 +46,7 @@ class IngestResult:
         caveats: What every later report must repeat.
         mlflow_run: Run id, None without tracking.
         ledger: ``ledger.csv`` of the dataset.
+        ways_to_label: Options that would give labels, where nothing is labelled.
         sample: Whether this is the built-in sample.
     """
 
@@ -62,6 +63,7 @@ class IngestResult:
     mlflow_run: str | None
     ledger: Path
     sample: bool
+    ways_to_label: list[str] = field(default_factory=list)
 
 
 def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILENT) -> IngestResult:
@@ -101,15 +103,16 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
 
 
 def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *, sample: bool) -> IngestResult:
+    options, modality = continued(options, workspace)
     source = LabelSource.open(options)
     for line in source.told:
         progress.say(line)
     where = "" if sample else ", ".join(options.paths)
     with opened(options, workspace, sample) as journal:
-        choice = Choice(options, workspace.project_key(), journal, progress, where)
-        choice.look()
+        choice = Choice(options, workspace.project_key(), journal, progress, where, modality)
+        choice.look(source.tables())
         recipe = choice.choose(source)
-        job = _Job(options, workspace, progress, journal, recipe, choice.caveats, where, sample)
+        job = _Job(options, workspace, progress, journal, recipe, choice.caveats, where, sample, choice.ways_to_label)
         with tracking.start(workspace, "ingest", recipe.preset.modality) as run:
             return job.execute(run)
 
@@ -126,6 +129,7 @@ class _Job:
     caveats: list[str]
     where: str
     sample: bool
+    ways_to_label: list[str]
 
     def execute(self, run: tracking.Run) -> IngestResult:
         recipe = self.recipe
@@ -173,6 +177,7 @@ class _Job:
                     join_alike=not self.sample,
                     extra=extra,
                 )
+                written.meta["caveats"] += caveats.unlabelled(written.meta["fingerprint"])
                 self.journal.settle(written.dropped)
                 if not len(written.kept):
                     raise nothing_left(
@@ -208,6 +213,7 @@ class _Job:
             mlflow_run=run.id,
             ledger=path / "ledger.csv",
             sample=self.sample,
+            ways_to_label=[] if fingerprint["images_per_class"] else self.ways_to_label,
         )
 
     def _read(self) -> None:

@@ -81,7 +81,7 @@ def require(
         else:
             nobody += not by_header
     if nobody and source.options.subject_from != "file":
-        raise _unknown(source, nobody, len(named))
+        raise _unknown(source, nobody, len(named), _patients_folders(source, inputs, named.keys()))
     return claims, told
 
 
@@ -110,7 +110,16 @@ def _folders(
     ]
 
 
-def _unknown(source: LabelSource, n: int, of: int) -> DataError:
+def _patients_folders(source: LabelSource, inputs: Iterable[Input], numbers: Set[int]) -> int:
+    """Folders that could be patients; 0 where they cannot."""
+    try:
+        found, _ = _folders(source, inputs, numbers, None)
+    except DataError:
+        return 0
+    return len({*found.values()})
+
+
+def _unknown(source: LabelSource, n: int, of: int, folders: int) -> DataError:
     table = source.table
     column = table.subject_column if table else None
     if column is not None:
@@ -119,8 +128,6 @@ def _unknown(source: LabelSource, n: int, of: int) -> DataError:
         what = f"nothing names the patient of {n} of {of} images (no DICOM PatientID or study, patient column, BIDS)"
     candidates = table.candidates() if table else []
     columns = f", or the column: {', '.join(candidates[:8])}" if candidates else ""
-    return DataError(
-        what,
-        where=_OPTION,
-        mend=f"Say {_OPTION} folder (each folder is a patient) or file (each file is){columns}.",
-    )
+    # One folder would make one patient of everybody.
+    by_folder = f"folder (each of the {folders} folders is a patient) or " if folders > 1 else ""
+    return DataError(what, where=_OPTION, mend=f"Say {_OPTION} {by_folder}file (each file is a patient){columns}.")

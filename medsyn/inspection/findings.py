@@ -47,8 +47,9 @@ def gather(
         *_pictures(outliers),
         *_inputs(inputs),
         *_subjects(per_subject),
-        *(Finding("caveat", False, caveat) for caveat in caveats),
     ]
+    told = {f.sentence for f in found}
+    found += [Finding("caveat", False, caveat) for caveat in caveats if f"{caveat}." not in told]
     return sorted(found, key=lambda f: not f.severe)
 
 
@@ -60,7 +61,10 @@ def _labels(counts: Sequence[ClassCount]) -> Iterator[Finding]:
         return
     for count in counts:
         if count.label == UNLABELLED:
-            yield Finding("labels", False, f"{sum(count.images.values())} images have no label and are not trained on.")
+            n = sum(count.images.values())
+            # As the caveat of the ingest says it, which is not told a second time.
+            sentence = f"{n} of {n + sum(total.values())} images have no label and are not trained on."
+            yield Finding("labels", False, sentence)
     for split in SPLITS:
         missing = [c.label for c in labelled if not c.images[split]]
         if missing and split != "tune":

@@ -61,6 +61,8 @@ def join(
 ) -> Joined:
     """The first folder below the path that the user named, or below that of a split, is the class.
 
+    Where the user named several folders beside each other with images right in them, each of these is a class.
+
     Args:
         inputs: All files.
         wanted: Numbers of those that will be read and have no label of their own.
@@ -72,7 +74,11 @@ def join(
         DataError: Folders of splits stand beside others, or a folder is none of the classes.
         UsageError: The map names a folder that is not there.
     """
+    joined = Joined(where="--label-from folder")
     found = places(inputs, wanted)
+    if beside := _beside(inputs, found):
+        found = {n: Place(None, (name,)) for n, name in beside.items()}
+        joined.told.append(f"folders: the {len({*beside.values()})} folders named are the classes")
     labelled = {n: place for n, place in found.items() if place.folders}
     names = {place.folders[0] for place in labelled.values()}
     check_map(label_map, names, "--label-from folder", show=show)
@@ -84,7 +90,6 @@ def join(
             where="--label-from folder",
             mend=f"The classes named are: {', '.join(classes)}. Correct --classes, or drop folders with --map.",
         )
-    joined = Joined(where="--label-from folder")
     counts = Counter(place.split for place in found.values() if place.split)
     whole = {"train", "val", "test"} <= counts.keys()
     for n, place in labelled.items():
@@ -99,6 +104,24 @@ def join(
         )
         joined.caveats += [] if whole else joined.told[-1:]
     return joined
+
+
+def may_be_classes(inputs: Iterable[Input]) -> bool:
+    """Whether `join` would find more than one folder."""
+    firsts, roots = set[str](), set[str]()
+    for item in inputs:
+        firsts.update(_folders(item)[:1])
+        roots.add(item.root)
+    return len(firsts) > 1 or (not firsts and len(roots) > 1)
+
+
+def _beside(inputs: Iterable[Input], found: Mapping[int, Place]) -> dict[int, str]:
+    """The name of every file's folder, where these were named themselves, beside each other; else nothing."""
+    if any(place.folders or place.split for place in found.values()):
+        return {}
+    roots = {i.number: PurePath(i.root) for i in inputs if i.number in found and i.member is None}
+    several = len({*roots.values()}) > 1 and len({root.parent for root in roots.values()}) == 1
+    return {n: root.name for n, root in roots.items()} if several and len(roots) == len(found) else {}
 
 
 def _folders(item: Input) -> tuple[str, ...]:

@@ -75,6 +75,11 @@ class LabelSource:
             made.told.append("BIDS: sub-* folders are patients; participants.tsv is not used beside --labels")
         return made
 
+    def tables(self) -> frozenset[str]:
+        """Absolute paths of the tables that were read."""
+        opened = [self.table, *(dataset.table for dataset in self.bids)]
+        return frozenset(str(table.path) for table in opened if table is not None)
+
     def participants(self, inputs: Iterable[Input]) -> dict[int, tuple[BidsSet, str]]:
         """Ledger number -> the BIDS participant whose folder a file lies in."""
         found = {}

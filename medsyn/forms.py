@@ -1,0 +1,62 @@
+"""Options that are texts of a certain form: where one has another form, the message shows which there are."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+WINDOWS: dict[str, tuple[float, float]] = {
+    "lung": (-600.0, 1500.0),
+    "soft": (40.0, 400.0),
+    "brain": (40.0, 80.0),
+    "bone": (480.0, 2500.0),
+}
+"""Usual windows of CT: centre and width in Hounsfield units."""
+
+
+def _written(pattern: str, forms: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"say {forms}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _window(value: object) -> tuple[float, float]:
+    if isinstance(value, str) and value in WINDOWS:
+        return WINDOWS[value]
+    try:
+        centre, width = map(float, value.split(",") if isinstance(value, str) else value)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        centre = width = math.nan
+    if not (math.isfinite(centre) and math.isfinite(width) and width > 0):
+        raise ValueError(f"say {', '.join(WINDOWS)}, or centre,width in Hounsfield units as in 40,400")
+    return centre, width
+
+
+Device = Annotated[
+    str, _written(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps or cuda; one of several devices as in cuda:1")
+]
+Name = Annotated[
+    str,
+    _written(
+        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+        "at most 64 of A-Z a-z 0-9 . _ -, with a letter or figure first, as in chest-2024",
+    ),
+]
+LabelFrom = Annotated[
+    str, _written(r"folder|tag:[A-Za-z0-9]+", "folder, or tag: and a DICOM keyword as in tag:BodyPartExamined")
+]
+MaskRule = Annotated[
+    str,
+    _written(
+        r"\s*[A-Za-z0-9_.-]+\s*(>|>=|=)\s*\d+\s*",
+        'a class and its values in the mask, NAME>N, NAME>=N or NAME=N, as in "lesion>0" (with the quotes)',
+    ),
+]
+Slices = Annotated[str, _written(r"all|middle|every=[1-9]\d*", "all, middle, or every=N as in every=5")]
+Window = Annotated[tuple[float, float], BeforeValidator(_window)]
