@@ -93,9 +93,7 @@ class Pairs:
     refused: dict[int, Refused] = field(default_factory=dict)
 
 
-def pair(
-    files: Callable[[], Iterable[Probe]], *, named: Mapping[int, int] | None = None, prefer: str | None = None
-) -> Pairs:
+def pair(files: Callable[[], Iterable[Probe]], *, prefer: str | None = None) -> Pairs:
     """Find the scan of every segmentation, by names alone.
 
     Of a NIfTI volume or a picture, a segmentation is what
@@ -111,7 +109,6 @@ def pair(
 
     Args:
         files: All that can be read, by number; gone through twice, so that only segmentations stay in memory.
-        named: Scan -> segmentation, as a table says: goes before all names.
         prefer: Of several segmentations, the one with this word in its name, such as the name in ``lesion>0``.
     """
     candidates = {p.number: c for p in files() if (c := _candidate(p, prefer))}
@@ -119,8 +116,6 @@ def pair(
     for number, (rank, scans) in (_scans(files(), candidates) if candidates else {}).items():
         for scan in scans:
             offers[scan].append((0 if candidates[number].liked else 1, rank, number))
-    for scan, number in (named or {}).items():
-        offers[scan] = [(-1, 0, number), *(o for o in offers[scan] if o[2] != number)]
     pairs = Pairs()
     for scan, all_offers in sorted(offers.items()):
         best = min(all_offers)[:2]
@@ -293,11 +288,13 @@ def other_grid() -> Refused:
     return Refused("mask_mismatch", "it lies on another grid (shape or affine) than the scan", "quarantined")
 
 
-def refusal(error: Exception) -> Refused:
-    """Why a segmentation is not used, in words of ours."""
+def not_used(error: Exception) -> str:
+    """Why a segmentation is not used, in words of ours, for the ledger's row of its scan."""
     if isinstance(error, Refused):
-        return error
-    return Refused("mask_unreadable", f"it cannot be decoded ({type(error).__name__})", "failed")
+        reason, detail = error.reason, error.detail
+    else:
+        reason, detail = "mask_unreadable", f"it cannot be decoded ({type(error).__name__})"
+    return f"its segmentation is not used ({reason}): {detail}"
 
 
 # ---- pictures
@@ -318,26 +315,23 @@ def attach(planes: Iterator[Plane], found: Probe, recipe: Recipe, facts: Facts) 
         try:
             pages = list(_pages(found.mask, recipe.max_pixels))
         except Exception as error:  # hostile input may raise anything; the picture is worth reading all the same
-            _tell(facts, refusal(error))
+            _note(facts, not_used(error))
     for number, plane in enumerate(planes):
         if pages:
             if number < len(pages) and pages[number].shape == plane.values.shape[:2]:
                 plane.mask = pages[number]
             else:
                 pages.clear()
-                _tell(facts, other_grid())
+                _note(facts, not_used(other_grid()))
         if label and plane.mask is not None:
             plane.label = label.label(plane.mask)
         elif label and "no label" not in facts.note:
-            facts.note = "; ".join(filter(None, [facts.note, "no segmentation, so no label"]))
+            _note(facts, "no segmentation, so no label")
         yield plane
 
 
-def _tell(facts: Facts, refused: Refused) -> None:
-    facts.mask_refused = refused
-    facts.note = "; ".join(
-        filter(None, [facts.note, f"its segmentation is not used ({refused.reason}): {refused.detail}"])
-    )
+def _note(facts: Facts, sentence: str) -> None:
+    facts.note = "; ".join(filter(None, [facts.note, sentence]))
 
 
 def _pages(found: Probe, max_pixels: int) -> Iterator[np.ndarray]:

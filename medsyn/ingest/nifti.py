@@ -62,8 +62,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
             facts.subject = keyed(recipe.key, "subject-case", segmentation.digest, masks.case(found))
             mask = _whole(segmentation, volume)
         except Exception as error:  # hostile input may raise anything; the scan is worth reading all the same
-            facts.mask_refused = masks.refusal(error)
-            notes.append(f"its segmentation is not used ({facts.mask_refused.reason}): {facts.mask_refused.detail}")
+            notes.append(masks.not_used(error))
     if recipe.mask_label and mask is None:
         notes.append("no segmentation, so no label")
     facts.note = "; ".join(notes)

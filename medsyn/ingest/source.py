@@ -99,7 +99,6 @@ class Facts:
     note: str = ""
     synthetic: bool = False
     warnings: tuple[Literal["text", "face"], ...] = ()
-    mask_refused: Refused | None = None  # why the segmentation that belongs to the file is not used
 
 
 @dataclass

@@ -28,13 +28,10 @@ def probes(*paths: str) -> list[Probe]:
     return [Probe(n, p, kind=kinds.get(Path(p).suffix, "raster")) for n, p in enumerate(paths, 1)]
 
 
-def pairs(*paths: str, prefer: str | None = None, named: dict[str, str] | None = None) -> dict[str, str]:
+def pairs(*paths: str, prefer: str | None = None) -> dict[str, str]:
     """Scan -> segmentation."""
     found = {p.number: p for p in probes(*paths)}
-    number = {p.path: n for n, p in found.items()}
-    made = masks.pair(
-        lambda: iter(found.values()), named={number[k]: number[v] for k, v in (named or {}).items()}, prefer=prefer
-    )
+    made = masks.pair(lambda: iter(found.values()), prefer=prefer)
     assert {n for n, refused in made.refused.items() if refused.reason == "mask_of"} == set(made.masks.values())
     assert not made.refused.keys() & made.masks.keys()
     return {found[scan].path: found[mask].path for scan, mask in made.masks.items()}
@@ -132,7 +129,6 @@ def test_of_several_segmentations_the_preferred_the_likeliest_or_none() -> None:
     paths = ["a/x.png", "a/x_lesion.png", "a/x_seg.png"]
     assert pairs(*paths) == {}
     assert pairs(*paths, prefer="lesion") == {"a/x.png": "a/x_lesion.png"}
-    assert pairs(*paths, named={"a/x.png": "a/x_seg.png"}) == {"a/x.png": "a/x_seg.png"}
     made = masks.pair(lambda: probes(*paths))
     assert {n: (r.reason, r.outcome) for n, r in made.refused.items()} == dict.fromkeys(
         (2, 3), ("mask_unused", "skipped")
@@ -221,7 +217,6 @@ def test_a_segmentation_lies_on_its_scan(tmp_path: Path, modality: str, rule: st
         "lesion" if p.mask.any() else "no_lesion" for p in slices if p.mask is not None
     ]
     assert {p.label for p in slices} == {"lesion", "no_lesion"}
-    assert facts.mask_refused is None
     assert facts.note == ""
 
 
@@ -261,8 +256,7 @@ def test_a_segmentation_that_does_not_fit_is_told(
     _, found = volume(tmp_path, mask, affine)
     facts, planes = nifti.read(found, recipe(mask_label="lesion>0"))
     assert [(p.mask, p.label) for p in planes] == [(None, None)] * 8
-    assert facts.mask_refused is not None
-    assert facts.mask_refused.reason == reason
+    assert f"its segmentation is not used ({reason}): " in facts.note
     assert facts.note.startswith("its segmentation is not used")
     assert facts.note.endswith("no segmentation, so no label")
 
@@ -273,8 +267,7 @@ def test_a_segmentation_of_another_shape_is_told(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(blob()[:-1], np.diag([2.0, 3.0, 4.0, 1.0])), found.mask.path)
     facts, planes = nifti.read(found, recipe())
     assert [p.mask for p in planes] == [None] * 8
-    assert facts.mask_refused is not None
-    assert facts.mask_refused.reason == "mask_mismatch"
+    assert "its segmentation is not used (mask_mismatch): " in facts.note
 
 
 def test_rounding_is_no_other_grid(tmp_path: Path) -> None:
@@ -289,9 +282,7 @@ def test_a_truncated_segmentation_spares_its_scan(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     facts, planes = nifti.read(found, recipe())
     assert len(list(planes)) == 8
-    assert facts.mask_refused is not None
-    assert facts.mask_refused.outcome == "failed"
-    assert "EOFError" in facts.note
+    assert "its segmentation is not used (mask_unreadable): it cannot be decoded (EOFError)" in facts.note
 
 
 def test_channels_of_one_case_are_one_subject(tmp_path: Path) -> None:
@@ -342,7 +333,7 @@ def test_the_segmentation_of_a_picture(tmp_path: Path, form: int) -> None:
     assert plane.mask is not None
     assert plane.mask.dtype == np.uint8
     assert np.array_equal(plane.mask, classes())
-    assert (plane.label, facts.note, facts.mask_refused) == ("b", "", None)
+    assert (plane.label, facts.note) == ("b", "")
 
 
 def test_black_and_white(tmp_path: Path) -> None:
@@ -376,8 +367,7 @@ def test_a_picture_keeps_without_a_segmentation_that_does_not_fit(tmp_path: Path
     png(tmp_path / "x_mask.png", wrong[kind])
     facts, (plane,) = read_picture(tmp_path, mask_label="lesion>0")
     assert (plane.mask, plane.label) == (None, None)
-    assert facts.mask_refused is not None
-    assert facts.mask_refused.reason == reason
+    assert f"its segmentation is not used ({reason}): " in facts.note
     assert facts.note.count("no label") == 1
 
 
@@ -385,8 +375,7 @@ def test_a_lossy_segmentation_is_refused(tmp_path: Path) -> None:
     png(tmp_path / "x.png", picture(0, 32, 8)[:24].astype(np.uint8))
     Image.fromarray(classes() * 100).save(tmp_path / "x_mask.jpg")
     facts, _ = read_picture(tmp_path)
-    assert facts.mask_refused is not None
-    assert facts.mask_refused.reason == "mask_values"
+    assert "its segmentation is not used (mask_values): " in facts.note
 
 
 # ---- the whole way
