@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from medsyn import stages
 from medsyn.config import STAGES, validate
@@ -21,6 +22,30 @@ if TYPE_CHECKING:
     from medsyn.inspection.stage import InspectResult
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _with_options(stage: str) -> Callable[[F], F]:
+    """Show the options of a stage, one by one, in the signature and the docstring of its function."""
+
+    def shown(function: F) -> F:
+        signature, types = inspect.signature(function), get_type_hints(STAGES[stage])
+        parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        lines = [inspect.getdoc(function) or "", "", "Options:"]
+        for name, field in STAGES[stage].model_fields.items():
+            if name not in signature.parameters:
+                default = field.get_default(call_default_factory=True)
+                keyword = inspect.Parameter.KEYWORD_ONLY
+                parameters.append(inspect.Parameter(name, keyword, default=default, annotation=types[name]))
+                lines.append(f"    {name}: {field.description or 'as on the command line'}.")
+        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        function.__doc__ = "\n".join(lines)
+        return function
+
+    return shown
+
+
+@_with_options("ingest")
 def ingest(
     *paths: str | Path, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any
 ) -> IngestResult:
@@ -32,17 +57,22 @@ def ingest(
         progress: Listener.
         options: Fields of `medsyn.config.IngestOptions`, such as ``labels="labels.csv"``.
 
+    Returns:
+        The dataset's folder as ``path``, what it holds, and what became of every input.
+
     Raises:
         MedsynError: With what is wrong, where, and how to mend it.
     """
     return _run("ingest", {"paths": [str(p) for p in paths], **options}, workspace, progress)
 
 
+@_with_options("train-gan")
 def train_gan(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> TrainResult:
     """Train a class-conditional generator on the newest dataset; options as in `medsyn.config.TrainOptions`."""
     return _run("train-gan", options, workspace, progress)
 
 
+@_with_options("augment")
 def augment(
     n: int = 1000, *, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any
 ) -> AugmentResult:
@@ -50,6 +80,7 @@ def augment(
     return _run("augment", {"n": n, **options}, workspace, progress)
 
 
+@_with_options("evaluate")
 def evaluate(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> EvaluateResult:
     """Judge the newest synthetic set; options as in `medsyn.config.EvaluateOptions`."""
     return _run("evaluate", options, workspace, progress)
@@ -94,8 +125,12 @@ def make_callable(package: str, function: Callable[..., Any]) -> None:
     """
 
     class Stage(ModuleType):
+        # What `inspect.signature` and notebooks show of the package is the function.
+        __signature__ = inspect.signature(function)
+
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             return function(*args, **kwargs)
 
-    Stage.__call__.__doc__ = function.__doc__
-    sys.modules[package].__class__ = Stage
+    module = sys.modules[package]
+    module.__class__, module.__doc__ = Stage, function.__doc__
+    module.__all__ = [function.__name__]  # type: ignore[attr-defined]

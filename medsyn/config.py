@@ -80,7 +80,7 @@ class IngestOptions(_Strict):
     mask_label: MaskRule | None = Field(None, description="slices by their mask: lesion>0")
     modality: Modality | None = Field(None, description="found by itself in DICOM")
     name: Name | None = Field(None, description="name of the dataset, added to where it exists; default: the modality")
-    size: int | None = Field(None, ge=16, le=1024)
+    size: int | None = Field(None, ge=16, le=1024, description="side of the stored images; default: the preset's")
     window: Window | None = Field(None, description="of CT: lung, soft, brain, bone, or centre,width")
     slices: Slices = Field("all", description="of volumes: all, middle, or every=N")
     colour: Literal["grey", "rgb"] | None = Field(None, description="of colour images; default: the preset's")
@@ -88,7 +88,7 @@ class IngestOptions(_Strict):
     show_paths: bool = Field(False, description="name files by path instead of by ledger number")
     max_failures: float = Field(0.05, ge=0, le=1, description="share of the files that may fail")
     max_pixels: int = Field(2**28, ge=2**16, description="values of one file above which its header counts as a lie")
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, description="processes; default: the cores")
     seed: int = Field(0, ge=0, description="of the built-in sample")
     sample_subjects: int = Field(300, ge=30, description="simulated patients of the built-in sample")
 
