@@ -21,13 +21,13 @@ MAJORITY = 0.75
 """Share of a series above which its commonest orientation makes the others strangers."""
 
 _TOLD = {
-    "localiser": "series hold some images in another orientation than the rest: those were left out as localisers",
-    "orientations": "series hold images in several orientations (a three-plane localiser?): each orientation is a "
-    "volume of its own",
-    "repeated": "series hold several images at one place (echoes, time points): each repetition is a volume of its own",
-    "uneven": "series have slices at uneven distances",
-    "gaps": "series lack slices between others, by their positions",
-    "instances": "series lack images, by their instance numbers",
+    "localiser": "some images have another orientation than the rest: those were left out as localisers",
+    "orientations": "images have several orientations (a three-plane localiser?): each orientation is a volume of its "
+    "own",
+    "repeated": "several images lie at one place (echoes, time points): each repetition is a volume of its own",
+    "uneven": "slices lie at uneven distances",
+    "gaps": "slices are missing between others, by their positions",
+    "instances": "images are missing, by their instance numbers",
 }
 
 
@@ -174,7 +174,7 @@ class Settled:
 
 def sentences(told: Mapping[str, int]) -> list[str]:
     """What a user should know, one sentence a kind of peculiarity; ``told``: `Settled.told` of all series, added."""
-    return [f"{told[code]} {sentence}" for code, sentence in _TOLD.items() if told.get(code)]
+    return [f"in {told[code]} series {sentence}" for code, sentence in _TOLD.items() if told.get(code)]
 
 
 def settle(members: Sequence[Probe], rule: str = "all") -> Settled:

@@ -63,8 +63,8 @@ def _labels(counts: Sequence[ClassCount]) -> Iterator[Finding]:
         if count.label == UNLABELLED:
             n = sum(count.images.values())
             # As the caveat of the ingest says it, which is not told a second time.
-            sentence = f"{n} of {n + sum(total.values())} images have no label and are not trained on."
-            yield Finding("labels", False, sentence)
+            said = "has no label and is not trained on" if n == 1 else "have no label and are not trained on"
+            yield Finding("labels", False, f"{n} of {n + sum(total.values())} images {said}.")
     for split in SPLITS:
         missing = [c.label for c in labelled if not c.images[split]]
         if missing and split != "tune":
@@ -96,9 +96,8 @@ def _pictures(rows: Sequence[Outliers]) -> Iterator[Finding]:
     for o in rows:
         if o.kind in ("constant", "nearly black", "nearly white") and o.found:
             numbers = ", ".join(map(str, o.images[:5])) + (" ..." if o.found > 5 else "")
-            yield Finding(
-                "pictures", False, f"{o.found} of {o.examined} images looked at are {o.kind} (image {numbers})."
-            )
+            sentence = f"{o.found} of {o.examined} images looked at {'is' if o.found == 1 else 'are'} {o.kind}"
+            yield Finding("pictures", False, f"{sentence} (image {numbers}).")
 
 
 def _inputs(rows: Sequence[InputCount]) -> Iterator[Finding]:

@@ -27,6 +27,8 @@ LEAST = 0.65
 
 CONSTANT, DARK, BRIGHT, MOSTLY = 2 / 255, 0.05, 0.95, 0.95
 PROPORTIONS = 1.5
+USUAL = 0.25
+"""Share of the images from which proportions or a size are a habit of the set: nothing stands out by it."""
 SHOWN = 10
 
 
@@ -187,11 +189,18 @@ def outliers(sample: Sample, columns: Columns, side: int) -> list[Outliers]:
         middle = float(np.median(aspect))
         odd = np.abs(np.log(aspect / middle)) > np.log(PROPORTIONS)
         rule = f"width to height more than {PROPORTIONS} times off the usual {middle:.2f}"
-        made.append(_outliers("unusual proportions", rule, len(odd), columns.images[odd]))
+        made.append(_standing_out("unusual proportions", rule, columns.images, odd))
         small = np.maximum(height, width) < side
         rule = f"longer side of the source below the {side} pixels stored"
-        made.append(_outliers("enlarged", rule, len(small), columns.images[small]))
+        made.append(_standing_out("enlarged", rule, columns.images, small))
     return made
+
+
+def _standing_out(kind: str, rule: str, images: np.ndarray, there: np.ndarray) -> Outliers:
+    n = int(there.sum())
+    if n <= USUAL * len(images):
+        return _outliers(kind, rule, len(images), images[there])
+    return _outliers(kind, f"{rule}: true of {n} images, so usual in this set", len(images), images[:0])
 
 
 def _outliers(kind: str, rule: str, examined: int, images: np.ndarray) -> Outliers:

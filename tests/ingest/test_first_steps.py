@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from medsyn import terminal
 from medsyn.cli import app
 from medsyn.config import IngestOptions
 from medsyn.errors import DataError, UsageError
-from medsyn.ingest import stage
+from medsyn.ingest import caveats, series, stage
 from medsyn.ingest.stage import IngestResult
 from medsyn.workspace import Workspace, read_json
 
@@ -190,3 +191,17 @@ def test_a_window_without_a_modality_suggests_ct(tmp_path: Path, workspace: Work
     assert "Say --modality ct to take the 3 files of CT alone, or leave it out." in caught.value.line()
     with pytest.raises(UsageError, match="Leave it out"):
         ingest(workspace, *folders(tmp_path, "flat"), window="lung", modality="xray")
+
+
+# ---- caveats
+
+
+def test_one_of_a_kind_is_told_in_the_singular() -> None:
+    told = caveats.tell(Counter(face=1, text=2), Counter(file=1))
+    assert [line.split(":")[0].split(",")[0] for line in told] == [
+        "1 image without patient id",
+        "2 images of kinds that often carry burned-in names (ultrasound",
+        "1 image of heads",
+    ]
+    assert caveats.unlabelled({"images": 5, "unlabelled": 1}) == ["1 of 5 images has no label and is not trained on"]
+    assert series.sentences({"repeated": 1})[0].startswith("in 1 series several images lie at one place")

@@ -122,7 +122,7 @@ def test_gaps_and_missing_files_are_told(positions: list[float], instances: list
 def test_each_series_is_told_once() -> None:
     told = sum((series.settle(probes([0, 1, 2, 0, 1, 2])).told for _ in range(3)), Counter[str]())
     (sentence,) = series.sentences(told)
-    assert sentence.startswith("3 series hold several images at one place")
+    assert sentence.startswith("in 3 series several images lie at one place")
 
 
 def write(folder: Path, positions: Sequence[float], orientation: tuple[float, ...], **elements: object) -> None:

@@ -246,7 +246,7 @@ def test_synthetic_images_are_marked(tmp_path: Path, workspace: Workspace) -> No
     options = IngestOptions(paths=[str(films)], modality="xray", size=32, workers=1, subject_from="file")
     result = stage.run(options, workspace)
     assert list(Dataset.open(result.path).table["synthetic"]) == [True, False, True, False, *[True] * 3, *[False] * 3]
-    assert sum("5 images say that they are synthetic" in c for c in result.caveats) == 1
+    assert sum("5 images synthetic by their own word" in c for c in result.caveats) == 1
 
 
 def test_kinds_that_show_a_name_or_a_face_are_told(tmp_path: Path, workspace: Workspace) -> None:
@@ -263,7 +263,7 @@ def test_kinds_that_show_a_name_or_a_face_are_told(tmp_path: Path, workspace: Wo
     for i, part in enumerate(("BRAIN", "Head", "KNEE")):
         dicom(tmp_path / "mr" / str(i), picture(i), Modality="MR", BodyPartExamined=part)
     result = go(workspace, tmp_path / "mr", modality="mri")
-    assert sum(c.startswith("2 images show heads") for c in result.caveats) == 1
+    assert sum(c.startswith("2 images of heads") for c in result.caveats) == 1
     assert "BRAIN" not in (result.path / "dataset.json").read_text()
 
 

@@ -53,6 +53,14 @@ def test_it_fits_every_width(browser: Any, file: Path, width: int) -> None:
     tab.quiet()
 
 
+@pytest.mark.parametrize("width", [1280, 900])
+def test_the_counts_need_no_scrolling(browser: Any, file: Path, width: int) -> None:
+    tab = Tab(browser, file, viewport={"width": width, "height": 800})
+    table = tab.page.locator("#counts .scroll").first
+    assert table.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+    tab.quiet()
+
+
 def test_charts_have_their_tables_and_print_unfolds_them(browser: Any, file: Path) -> None:
     tab = Tab(browser, file)
     assert tab.page.locator(".histogram").count() == tab.page.locator("details.numbers table").count() == 1

@@ -66,7 +66,23 @@ def test_odd_images(workspace: Workspace) -> None:
         "unusual proportions": [],
         "enlarged": [],
     }
-    assert pixels.outliers(sample, columns, side=17)[-1].found == 40
+
+
+def test_what_most_images_are_is_not_odd(workspace: Workspace, edit) -> None:
+    images, labels = blobs(40, side=16)
+    dataset = make_dataset(workspace, images, labels)
+
+    def found(height: list[int], width: int, side: int) -> dict[str, tuple[int, list[int]]]:
+        edit(dataset, "index", lambda t: t.assign(source_height=height, source_width=width))
+        columns, _, sample = sampled(dataset)
+        return {o.kind: (o.found, o.images) for o in pixels.outliers(sample, columns, side)}
+
+    some = found([8] * 4 + [16] * 36, 8, 16)
+    assert some["enlarged"] == some["unusual proportions"] == (4, [0, 1, 2, 3])
+    most = found([8] * 19 + [16] * 21, 8, 16)
+    assert most["enlarged"] == most["unusual proportions"] == (0, [])
+    columns, _, sample = sampled(dataset)
+    assert pixels.outliers(sample, columns, 17)[-1].rule.endswith(": true of 40 images, so usual in this set")
 
 
 def test_a_sample_is_bounded_and_the_same_each_time(
