@@ -6,6 +6,8 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,19 @@ class Deadly:
 def test_workers_that_never_begin_end_the_run() -> None:
     with isolation.workers(2) as mapper, pytest.raises(EnvironmentFault, match="before they begin"):
         list(mapper(work, [[Leaf(1)], [Leaf(2), Deadly()]]))
+
+
+def test_an_interrupt_while_a_worker_starts_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun, before = BaseProcess.start, list[BaseProcess](), active_children()
+
+    def start_or_interrupt(process: BaseProcess) -> None:
+        begun.append(process)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        start(process)
+
+    monkeypatch.setattr(BaseProcess, "start", start_or_interrupt)
+    with pytest.raises(KeyboardInterrupt), isolation.workers(3) as mapper:
+        list(mapper(work, [[Leaf(n, "hang")] for n in range(3)]))
+    assert [process.pid is None for process in begun] == [False, True]
+    assert active_children() == before

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 from pydicom.dataset import Dataset as Header
 
+from medsyn import terminal
 from medsyn.config import IngestOptions
 from medsyn.ingest import deidentify, stage
+from medsyn.inspection import console
+from medsyn.inspection import stage as inspection
 from medsyn.workspace import Workspace, read_json
 
 from .conftest import dicom, picture, png, table
@@ -172,3 +177,45 @@ def test_names_of_folders_members_and_labels_as_written_stay_inside(
     everything = (decoded(workspace) + output.out + output.err + repr(result)).upper()
     assert '"LABELS_RENAMED": 2' in everything
     assert [c for c in canaries if c in everything] == []
+
+
+def test_no_canary_of_a_bids_folder_comes_out(
+    tmp_path: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    canaries = Canaries()
+    folder = tmp_path / canaries.new()
+    rows = []
+    for i in range(8):
+        participant, session = f"sub-{canaries.new()}", f"ses-{canaries.new()}"
+        file = folder / participant / session / "anat" / f"{participant}_{session}_acq-{canaries.new()}_T1w.nii.gz"
+        file.parent.mkdir(parents=True)
+        values = np.stack([picture(10 * i + k, 24) for k in range(3)], axis=2).astype(np.int16)
+        volume = nibabel.Nifti1Image(values, np.eye(4))
+        volume.header["descrip"], volume.header["aux_file"] = canaries.new(), canaries.new()[:24]
+        nibabel.save(volume, file)
+        sidecar = {key: canaries.new() for key in ("PatientName", "InstitutionName", "AcquisitionTime", canaries.new())}
+        file.with_name(file.name.replace(".nii.gz", ".json")).write_text(json.dumps({**sidecar, "Manufacturer": "GE"}))
+        sessions = pd.DataFrame({"session_id": [session], canaries.new(): [canaries.new()]})
+        sessions.to_csv(folder / participant / f"{participant}_sessions.tsv", sep="\t", index=False)
+        rows.append({"participant_id": participant, "group": "ab"[i % 2], "age": 40, "sex": canaries.new()})
+        rows[-1] |= {canaries[0]: canaries.new(), "handedness": canaries.new()}
+    broken = folder / f"sub-{canaries.new()}" / "anat" / f"{canaries.new()}_T1w.nii.gz"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(file.read_bytes()[:-200])
+    rows.append({**rows[0], "participant_id": broken.parents[1].name})
+    pd.DataFrame(rows).to_csv(folder / "participants.tsv", sep="\t", index=False)
+    description = {"Name": canaries.new(), "Authors": [canaries.new()], "BIDSVersion": "1.10.0"}
+    (folder / "dataset_description.json").write_text(json.dumps(description))
+    options = IngestOptions(paths=[str(folder)], modality="mri", size=32, workers=1, max_failures=0.5)
+    result = stage.run(options, workspace, terminal.Terminal())
+    terminal.show("ingest", result)
+    console.tell(inspection.run(workspace), as_json=False)
+    assert (result.images, result.subjects, sorted(result.images_per_class)) == (24, 8, ["a", "b"])
+    assert result.outcomes["failed"] == 1
+    output = capfd.readouterr()
+    assert "BIDS: participants.tsv is used (column 'group' is the class)" in output.err
+    text = decoded(workspace)
+    assert f"What is in {result.path.name}?" in text
+    everything = (text + caplog.text + output.out + output.err + repr(result)).upper()
+    assert len(canaries) > 100
+    assert [c for c in canaries if c[:24] in everything] == []
