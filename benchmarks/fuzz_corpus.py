@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import itertools
 import tempfile
 import zipfile
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 from PIL import Image
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -30,7 +33,19 @@ from pydicom.uid import (
     generate_uid,
 )
 
-READERS = ("dicom", "nifti", "raster", "npz", "zip", "dicomdir")
+READERS = ("dicom", "nifti", "raster", "npz", "zip", "dicomdir", "labels")
+CASES = (("patient", "P"), ("study", "1.2."), ("sop", "1.3."), ("accession", "A"))
+"""Kind of identifier of the scans that tables of labels are joined to -> what stands before their number."""
+TABLE_OPTIONS: dict[str, list[object]] = {
+    "label_columns": [["label"], ["Finding"], ["label", "Finding"], ["sex"], [""]],
+    "file_column": ["file", "StudyInstanceUID", "patient_id", "label"],
+    "subject_from": ["patient_id", "file", "folder:1", "case"],
+    "label_map": [{"0": "no", "1": "yes"}, {"a": ""}, {"x": "y"}],
+    "classes": [["a", "b"], ["0", "1"]],
+    "label_from": ["folder"],
+    "show_paths": [True],
+}
+"""Options of an ingest -> values that tables of labels are tried with."""
 MAX_REAL = 150_000
 """Bytes of the real files taken: small ones make many cases a second."""
 
@@ -47,7 +62,26 @@ def corpus(real: Path | None) -> dict[str, list[bytes]]:
             data = (f.read_bytes() for f in files if f.suffix not in (".csv", ".txt"))
             found[reader] += itertools.islice(data, most)
     found["zip"] = list(_zip(found))
+    found["labels"] = list(_tables())
     return found
+
+
+def _tables() -> Iterator[bytes]:
+    """Tables of twelve scans in every form that is read."""
+    numbers = range(1, 13)
+    by_file = pd.DataFrame({"file": [f"{n}/im{n}.png" for n in numbers], "label": ["ab"[n % 2] for n in numbers]})
+    by_name = by_file.assign(file=[f"im{n}" for n in numbers], patient_id=[n // 2 for n in numbers], age="04{}Y")
+    by_study = pd.DataFrame({"StudyInstanceUID": [f"1.2.{n}" for n in numbers], "label": [n % 3 - 1 for n in numbers]})
+    by_patient = pd.DataFrame({"patient_id": [f"P{n}" for n in numbers], "Finding": 1.0, "label": [0, 1] * 6})
+    by_patient["sex"], by_patient["view"] = "F", "AP"
+    several = by_file.assign(SOPInstanceUID=[f"1.3.{n}" for n in numbers], accession=[f"A{n}" for n in numbers])
+    for frame in (by_file, by_name, by_study, by_patient, several):
+        for separator in ",;\t":
+            yield frame.to_csv(index=False, sep=separator).encode()
+        yield b"\xef\xbb\xbf" + frame.to_csv(index=False, quoting=csv.QUOTE_ALL, lineterminator="\r\n").encode()
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        yield buffer.getvalue()
 
 
 def _values(*shape: int, seed: int = 0, dtype: type = np.uint16) -> np.ndarray:

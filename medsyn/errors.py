@@ -17,6 +17,10 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+LONGEST = 900
+"""Characters of each part of a message: a table that is quoted may hold cells of any length."""
+
+
 class MedsynError(Exception):
     """A problem that the user can mend, told in one line.
 
@@ -34,9 +38,10 @@ class MedsynError(Exception):
 
     def line(self) -> str:
         """The whole message as one line: ``where: what. mend``."""
-        head = f"{self.where}: {self.what}" if self.where else self.what
-        text = f"{head.rstrip('.')}. {self.mend}" if self.mend else head
-        return " ".join(text.split())
+        where, what, mend = (p if len(p) <= LONGEST else f"{p[:LONGEST]}…" for p in (self.where, self.what, self.mend))
+        head = f"{where}: {what}" if where else what
+        text = " ".join((f"{head.rstrip('.')}. {mend}" if mend else head).split())
+        return "".join(c if c.isprintable() else "?" for c in text)  # what is quoted must not steer a terminal
 
 
 class UsageError(MedsynError):
