@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def keyed(key: bytes, domain: str, *parts: str) -> str:
         parts: The identifier.
     """
     message = "\x1f".join((domain, *parts)).encode()
-    return hmac.new(key, message, hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key, message, "sha256").hex()[:32]
 
 
 @dataclass(frozen=True)
