@@ -16,10 +16,8 @@ import pyarrow.parquet as pq
 
 from medsyn.data import near, settling
 from medsyn.data import splits as splitting
-from medsyn.data.dataset import display
+from medsyn.data.digest import digest
 from medsyn.data.earlier import Earlier
-from medsyn.data.grey import luminance
-from medsyn.data.likeness import SIDE
 from medsyn.data.near import NearTies
 from medsyn.data.schema import (
     CLASS_TASK,
@@ -32,6 +30,7 @@ from medsyn.data.schema import (
     ImageRecord,
 )
 from medsyn.data.settling import Dropped, Settled
+from medsyn.data.thumbnail import SIDE, thumbnails_of
 
 SHARD_BYTES = 64 * 2**20
 BATCH = 4096
@@ -355,33 +354,6 @@ def _digest_lines(records: pa.RecordBatch, splits: Sequence[str]) -> bytes:
     told = ([(task, *said) for task, said in more or ()] for more in records.column("targets").to_pylist())
     columns += [[repr(sorted(more)) for more in told], list(splits)]
     return b"".join(hashlib.sha256(" ".join(line).encode()).digest() for line in zip(*columns, strict=True))
-
-
-def digest(values: np.ndarray) -> str:
-    """SHA-256 of stored pixels, or of a segmentation."""
-    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
-
-
-def thumbnails_of(
-    pixels: np.ndarray,
-    slope: np.ndarray | float,
-    intercept: np.ndarray | float,
-    low: np.ndarray | float,
-    high: np.ndarray | float,
-    inverted: np.ndarray | bool,
-) -> np.ndarray:
-    """What near-duplicates are found by: images as they are shown, small; see `medsyn.data.near.thumbnail`.
-
-    Args:
-        pixels: Stored ``[n, C, H, W]``.
-        slope: With the others as in the index, for all, or ``[n]``.
-
-    Returns:
-        uint8 ``[n, SIDE, SIDE]``.
-    """
-    each = (np.reshape(v, (-1, 1, 1, 1)) for v in (slope, intercept, low, high, inverted))
-    shown = display(pixels, *each)
-    return near.thumbnail(shown[:, 0] if shown.shape[1] == 1 else luminance(np.moveaxis(shown, 1, 3)))
 
 
 def _quartiles(values: pd.Series) -> list[float]:

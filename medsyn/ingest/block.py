@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from medsyn.data.schema import ImageRecord
-
 Columns = dict[str, list[Any]]
-"""Column of an `ImageRecord` -> its value for each of some images."""
-
-COLUMNS = frozenset(f.name for f in fields(ImageRecord))
+"""Column of a `medsyn.data.schema.ImageRecord` -> its value for each of some images."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,6 @@ class Block:
     @classmethod
     def pack(cls, columns: Columns, pixels: np.ndarray, masks: np.ndarray | None, thumbnails: np.ndarray) -> Block:
         """Make one of arrays as above."""
-        assert columns.keys() == COLUMNS
         packed = None if masks is None else masks.tobytes()
         return cls(len(pixels), json.dumps(_fold(columns)), pixels.tobytes(), packed, thumbnails.tobytes())
 

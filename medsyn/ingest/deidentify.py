@@ -6,6 +6,15 @@ import hmac
 import re
 from dataclasses import dataclass
 
+IDENTIFIERS = {
+    "sop": "SOPInstanceUID",
+    "series": "SeriesInstanceUID",
+    "study": "StudyInstanceUID",
+    "accession": "AccessionNumber",
+    "patient": "PatientID",
+}
+"""Kind of identifier -> keyword of the DICOM element that holds it (PS3.3 C.7 and C.12.1), the finest first."""
+
 # ViewPosition (0018,5101), PS3.3 C.8.11.5 and usual practice.
 VIEWS = frozenset(
     {"AP", "PA", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAT", "LATERAL"}

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from medsyn.compute import portions
-from medsyn.data.likeness import SIDE
 from medsyn.data.settling import Dropped
+from medsyn.data.thumbnail import SIDE
 from medsyn.errors import DataError
 from medsyn.ingest.block import unpack
 from medsyn.ingest.journal_file import BATCH, JournalFile

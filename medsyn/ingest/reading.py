@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medsyn.data.digest import digest
 from medsyn.data.resize import fit_mask, pad, shrink_all
-from medsyn.data.writer import digest, thumbnails_of
+from medsyn.data.thumbnail import thumbnails_of
 from medsyn.ingest import dicom, isolation, medmnist, nifti, raster
 from medsyn.ingest.block import Block
 from medsyn.ingest.deidentify import keyed
