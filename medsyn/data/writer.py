@@ -123,10 +123,10 @@ class DatasetWriter:
             for k in np.flatnonzero(columns["has_mask"]):
                 # Rows without one stay a hole in the file.
                 self._mask_file.seek((self._count + int(k)) * masks[k].size)
-                self._mask_file.write(np.ascontiguousarray(masks[k]))
+                self._mask_file.write(np.ascontiguousarray(masks[k]).data)
                 self._masks += 1
-        self._pixels.write(np.ascontiguousarray(pixels))
-        self._thumbnails.write(np.ascontiguousarray(thumbnails))
+        self._pixels.write(np.ascontiguousarray(pixels).data)
+        self._thumbnails.write(np.ascontiguousarray(thumbnails).data)
         self._count += n
         for name, waiting in self._waiting.items():
             waiting.extend(columns[name])
@@ -348,8 +348,10 @@ def _targets(images: np.ndarray, records: pa.RecordBatch) -> pa.Table:
 
 def _digest_lines(records: pa.RecordBatch, splits: Sequence[str]) -> bytes:
     """SHA-256 of what each image is; sorted, these make a digest that is independent of order and sharding."""
-    what = ("image_key", "pixel_digest", "subject", "label", "slope", "intercept", "display_low", "display_high")
-    what += ("inverted", "mask_digest")
+    what = (
+        *("image_key", "pixel_digest", "subject", "label", "slope", "intercept", "display_low", "display_high"),
+        *("inverted", "mask_digest"),
+    )
     columns = [[repr(v) for v in records.column(name).to_pylist()] for name in what]
     told = ([(task, *said) for task, said in more or ()] for more in records.column("targets").to_pylist())
     columns += [[repr(sorted(more)) for more in told], list(splits)]

@@ -93,11 +93,11 @@ class _Earlier:
     def read(self, stored: Stored) -> tuple[np.ndarray, np.ndarray | None]:
         """Pixels and segmentations of a block; zeros for an image that has none."""
         read = [self._dataset(name).one(image) for name, image in stored.kept]
-        masks = [mask for _, mask in read if mask is not None]
-        none = np.zeros_like(masks[0]) if masks else None
-        return np.stack([pixels for pixels, _ in read]), (
-            np.stack([none if mask is None else mask for _, mask in read]) if masks else None
-        )
+        pixels, masks = np.stack([pixels for pixels, _ in read]), None
+        if any(mask is not None for _, mask in read):
+            none = np.zeros(pixels.shape[2:], np.uint8)
+            masks = np.stack([none if mask is None else mask for _, mask in read])
+        return pixels, masks
 
     def _dataset(self, name: str) -> Dataset:
         if name not in self._open:
