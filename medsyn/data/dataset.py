@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from medsyn.data.grey import display
 from medsyn.data.schema import CLASS_TASK, SCHEMA_VERSION, SPLITS, Split
 from medsyn.errors import DataError
 from medsyn.workspace import DATASET, read_json
@@ -171,21 +172,3 @@ class Dataset:
             file = self.path / shard["file"]
             if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != shard["sha256"]:
                 raise DataError("is damaged or missing", where=file, mend="Ingest the scans again.")
-
-
-def display(
-    stored: np.ndarray,
-    slope: np.ndarray | float,
-    intercept: np.ndarray | float,
-    low: np.ndarray | float,
-    high: np.ndarray | float,
-    inverted: np.ndarray | bool,
-) -> np.ndarray:
-    """Stored pixels to shown grey values: rescale, clip to the display range, invert (DICOM PS3.3 C.11.2, C.7.6.3.1.2).
-
-    Returns:
-        float32 in [0, 1], 0 black, of the shape of ``stored``.
-    """
-    value = stored.astype(np.float64) * slope + intercept
-    shown = np.clip((value - low) / (np.asarray(high) - low), 0, 1)
-    return np.where(np.asarray(inverted, bool), 1 - shown, shown).astype(np.float32)

@@ -24,3 +24,21 @@ def grey(image: Image.Image) -> np.ndarray:
     if image.mode in ("1", "LA", "La"):
         return np.asarray(image.convert("L")).astype(np.float32)
     return luminance(np.asarray(image.convert("RGB")))
+
+
+def display(
+    stored: np.ndarray,
+    slope: np.ndarray | float,
+    intercept: np.ndarray | float,
+    low: np.ndarray | float,
+    high: np.ndarray | float,
+    inverted: np.ndarray | bool,
+) -> np.ndarray:
+    """Stored pixels to shown grey values: rescale, clip to the display range, invert (DICOM PS3.3 C.11.2, C.7.6.3.1.2).
+
+    Returns:
+        float32 in [0, 1], 0 black, of the shape of ``stored``.
+    """
+    value = stored.astype(np.float64) * slope + intercept
+    shown = np.clip((value - low) / (np.asarray(high) - low), 0, 1)
+    return np.where(np.asarray(inverted, bool), 1 - shown, shown).astype(np.float32)

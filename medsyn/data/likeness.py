@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-SIDE = 32
-"""Of a thumbnail, in pixels."""
+from medsyn.data.thumbnail import SIDE
 
 NARROW, WIDE = 0.7, 3.0
 """Deviations of the two Gaussians of the band-pass, in thumbnail pixels. What is coarser than the wide one is anatomy

@@ -27,6 +27,7 @@ from medsyn.data import splits
 from medsyn.data.dataset import Dataset
 from medsyn.data.grey import luminance
 from medsyn.data.likeness import SIDE, centred, details, likeness
+from medsyn.data.thumbnail import thumbnail
 
 BITS = 1024
 FIRM = 1.0
@@ -50,20 +51,6 @@ LARGE_GROUP = 20
 """Subjects in one unit from which the reader is told."""
 
 
-def thumbnail(images: np.ndarray) -> np.ndarray:
-    """Shrink images as they are shown.
-
-    Args:
-        images: float32 ``[n, H, W]`` in [0, 1], grey (colour: its luminance).
-
-    Returns:
-        uint8 ``[n, SIDE, SIDE]``.
-    """
-    rows, columns = (_sampler(side) for side in images.shape[1:])
-    small = rows @ images.astype(np.float32, copy=False) @ columns.T
-    return np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)
-
-
 def thumbnails_of(dataset: Dataset) -> np.ndarray:
     """Thumbnails of all images that may be seen of a dataset, in the order of its table: uint8 ``[n, SIDE, SIDE]``."""
     rows = dataset.rows(labelled=False)
@@ -74,18 +61,6 @@ def thumbnails_of(dataset: Dataset) -> np.ndarray:
             images[:, 0] if images.shape[1] == 1 else luminance(np.moveaxis(images, 1, -1))
         )
     return out
-
-
-@cache
-def _sampler(side: int) -> np.ndarray:
-    """Share of each of ``side`` pixels in each pixel of a thumbnail: float32 ``[SIDE, side]``, rows of sum 1.
-
-    A wider filter, such as an antialiased linear one, blurs away what tells patients apart: it doubles the chest films
-    of strangers above a likeness of 0.92.
-    """
-    edge, left = np.arange(SIDE + 1) * (side / SIDE), np.arange(side)
-    overlap = np.minimum(edge[1:, None], left + 1) - np.maximum(edge[:-1, None], left)
-    return (np.clip(overlap, 0, None) * (SIDE / side)).astype(np.float32)
 
 
 def fingerprint(thumbnails: np.ndarray) -> np.ndarray:

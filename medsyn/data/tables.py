@@ -5,13 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from medsyn.errors import DataError
+
+if TYPE_CHECKING:  # imported where a table is read: who needs the names alone must not pay for it
+    import pandas as pd
 
 FILE_COLUMNS = (
     *("file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_path", "image_file"),
@@ -41,6 +40,9 @@ def read_frame(path: Path, option: str) -> pd.DataFrame:
     Raises:
         DataError: Missing, unreadable or empty.
     """
+    import pandas as pd
+    import pyarrow as pa
+
     try:
         with open(path, "rb") as file:
             head = file.readline().decode("utf-8-sig", "replace")
@@ -60,6 +62,8 @@ def read_frame(path: Path, option: str) -> pd.DataFrame:
 
 
 def _text(path: Path, delimiter: str) -> pd.DataFrame:
+    import pandas as pd
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.ParserWarning)  # rows that are longer than the header
         return pd.read_csv(
@@ -68,6 +72,11 @@ def _text(path: Path, delimiter: str) -> pd.DataFrame:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
     table, columns = pq.read_table(path), {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):

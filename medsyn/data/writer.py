@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,8 @@ import pyarrow.parquet as pq
 
 from medsyn.data import near, settling
 from medsyn.data import splits as splitting
-from medsyn.data.dataset import display
+from medsyn.data.digest import digest
 from medsyn.data.earlier import Earlier
-from medsyn.data.grey import luminance
-from medsyn.data.likeness import SIDE
 from medsyn.data.near import NearTies
 from medsyn.data.schema import (
     CLASS_TASK,
@@ -32,6 +30,7 @@ from medsyn.data.schema import (
     ImageRecord,
 )
 from medsyn.data.settling import Dropped, Settled
+from medsyn.data.thumbnail import SIDE, thumbnails_of
 
 SHARD_BYTES = 64 * 2**20
 BATCH = 4096
@@ -63,7 +62,7 @@ class DatasetWriter:
         self.folder, self.dtype = folder, np.dtype(dtype)
         self.shape = (channels, size, size)
         self._count, self._masks = 0, 0
-        self._waiting: list[ImageRecord] = []
+        self._waiting = _no_rows()
         self._staging = {name: folder / f".staging.{name}" for name in ("pixels", "masks", "thumbnails", "parquet")}
         self._pixels, self._mask_file, self._thumbnails = (
             open(self._staging[name], "wb")  # noqa: SIM115 - closed in finish, removed with the build folder
@@ -89,25 +88,49 @@ class DatasetWriter:
         Raises:
             ValueError: Another shape or dtype.
         """
-        if pixels.shape != self.shape or pixels.dtype != self.dtype:
-            raise ValueError(f"expected {self.shape} {self.dtype}, got {pixels.shape} {pixels.dtype}")
-        if mask is not None and (mask.shape != self.shape[1:] or mask.dtype != np.uint8):
-            raise ValueError(f"expected a mask {self.shape[1:]} uint8, got {mask.shape} {mask.dtype}")
-        data = np.ascontiguousarray(pixels).tobytes()
-        record.pixel_digest = hashlib.sha256(data).hexdigest()
-        record.has_mask, record.mask_digest = mask is not None, None
-        if mask is not None:
-            segmented = np.ascontiguousarray(mask).tobytes()
-            record.mask_digest = hashlib.sha256(segmented).hexdigest()
-            # Rows without one stay a hole in the file.
-            self._mask_file.seek(self._count * mask.size)
-            self._mask_file.write(segmented)
-            self._masks += 1
-        self._pixels.write(data)
-        self._thumbnails.write((thumbnail_of(record, pixels) if thumbnail is None else thumbnail).tobytes())
-        self._count += 1
-        self._waiting.append(record)
-        if len(self._waiting) >= BATCH:
+        columns = {f.name: [getattr(record, f.name)] for f in fields(record)}
+        columns |= {"pixel_digest": [digest(pixels)], "has_mask": [mask is not None]}
+        columns["mask_digest"] = [None if mask is None else digest(mask)]
+        if thumbnail is None:
+            ends = (record.display_low, record.display_high)
+            thumbnail = thumbnails_of(pixels[None], record.slope, record.intercept, *ends, record.inverted)[0]
+        self.extend(columns, pixels[None], None if mask is None else mask[None], thumbnail[None])
+
+    def extend(
+        self,
+        columns: Mapping[str, Sequence[Any]],
+        pixels: np.ndarray,
+        masks: np.ndarray | None,
+        thumbnails: np.ndarray,
+    ) -> None:
+        """Append images, described column by column.
+
+        Args:
+            columns: Every column of `ImageRecord`, with the digests, ``n`` values each.
+            pixels: ``[n, C, H, W]`` of the writer's shape and dtype.
+            masks: Segmentations ``[n, H, W]`` uint8, of which those with ``has_mask`` count; None where none has.
+            thumbnails: uint8 ``[n, SIDE, SIDE]``, see `thumbnails_of`.
+
+        Raises:
+            ValueError: Another shape or dtype.
+        """
+        n = len(pixels)
+        if pixels.shape[1:] != self.shape or pixels.dtype != self.dtype:
+            raise ValueError(f"expected {self.shape} {self.dtype}, got {pixels.shape[1:]} {pixels.dtype}")
+        if masks is not None and (masks.shape != (n, *self.shape[1:]) or masks.dtype != np.uint8):
+            raise ValueError(f"expected masks {self.shape[1:]} uint8, got {masks.shape[1:]} {masks.dtype}")
+        if masks is not None:
+            for k in np.flatnonzero(columns["has_mask"]):
+                # Rows without one stay a hole in the file.
+                self._mask_file.seek((self._count + int(k)) * masks[k].size)
+                self._mask_file.write(np.ascontiguousarray(masks[k]).data)
+                self._masks += 1
+        self._pixels.write(np.ascontiguousarray(pixels).data)
+        self._thumbnails.write(np.ascontiguousarray(thumbnails).data)
+        self._count += n
+        for name, waiting in self._waiting.items():
+            waiting.extend(columns[name])
+        if len(self._waiting["source"]) >= BATCH:
             self._flush()
 
     def __len__(self) -> int:
@@ -171,12 +194,10 @@ class DatasetWriter:
     # ---- staging
 
     def _flush(self) -> None:
-        rows = [
-            {n: r.targets and list(r.targets.items()) if n == "targets" else getattr(r, n) for n in STAGED.names}
-            for r in self._waiting
-        ]
-        self._records.write_table(pa.Table.from_pylist(rows, schema=STAGED))
-        self._waiting.clear()
+        waiting = self._waiting
+        waiting["targets"] = [told and list(told.items()) for told in waiting["targets"]]
+        self._records.write_table(pa.Table.from_pydict(waiting, STAGED))
+        self._waiting = _no_rows()
 
     def _column_table(self, columns: Sequence[str]) -> pd.DataFrame:
         """Some columns of all images; missing values are None."""
@@ -214,40 +235,38 @@ class DatasetWriter:
             shards.append({"file": file_path.name, "images": len(rows), "sha256": digest})
         return shards
 
-    def _batches(self, kept: np.ndarray) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+    def _batches(self, kept: np.ndarray) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
         """Records of the images that stay, with their places, some thousand at a time."""
         start = 0
         for batch in pq.ParquetFile(self._staging["parquet"]).iter_batches(BATCH):
             low, high = np.searchsorted(kept, [start, start + batch.num_rows])
             places = kept[low:high]
-            yield places, batch.take(pa.array(places - start)).to_pylist()
+            yield places, batch.take(pa.array(places - start))
             start += batch.num_rows
 
     def _write_tables(self, settled: Settled, shards: list[dict[str, Any]]) -> str:
         """Write index, targets and splits; the content digest."""
-        places = ((s, row) for s, shard in enumerate(shards) for row in range(shard["images"]))
-        image = 0
+        ends = np.cumsum([shard["images"] for shard in shards], dtype=np.int64)
         lines = bytearray()
+        first = 0
         with (
             pq.ParquetWriter(self.folder / "index.parquet", INDEX) as index,
             pq.ParquetWriter(self.folder / "targets.parquet", TARGETS) as targets,
             pq.ParquetWriter(self.folder / "splits.parquet", SPLIT_TABLE) as splits,
         ):
             for rows, records in self._batches(settled.kept):
-                index_rows, target_rows, split_rows = [], [], []
-                for i, record in zip(rows, records, strict=True):
-                    shard, row = next(places)
-                    unit = settled.unit[i]
-                    split, origin, fold = settled.assignment[unit]
-                    index_rows.append({**record, "image": image, "shard": shard, "row": row})
-                    target_rows += _targets(image, record)
-                    split_rows.append(
-                        {**record, "image": image, "unit": unit, "split": split, "origin": origin, "fold": fold}
-                    )
-                    lines += _digest_line(record, split)
-                    image += 1
-                for writer, table in ((index, index_rows), (targets, target_rows), (splits, split_rows)):
-                    writer.write_table(pa.Table.from_pylist(table, schema=writer.schema))
+                images = np.arange(first, first + len(rows))
+                first += len(rows)
+                shard = np.searchsorted(ends, images, "right")
+                row = images - np.concatenate([[0], ends])[shard]
+                unit = [settled.unit[i] for i in rows]
+                split, origin, fold = zip(*(settled.assignment[u] for u in unit), strict=True) if unit else ((), (), ())
+                place = {"image": images, "shard": shard, "row": row}
+                drawn = {"image": images, "unit": unit, "split": split, "origin": origin, "fold": fold}
+                index.write_table(_table(INDEX, place, records))
+                splits.write_table(_table(SPLIT_TABLE, drawn, records))
+                targets.write_table(_targets(images, records))
+                lines += _digest_lines(records, split)
         return hashlib.sha256(np.sort(np.frombuffer(bytes(lines), "S32")).tobytes()).hexdigest()
 
     def _describe(
@@ -307,32 +326,36 @@ def _read_rows(file: Path, rows: np.ndarray, dtype: np.dtype, shape: tuple[int, 
     return out
 
 
-def _targets(image: int, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    label = record["label"]
-    told = [(CLASS_TASK, (label, "missing" if label is None else "known")), *(record["targets"] or ())]
-    return [{"image": image, "task": task, "value": value, "state": state} for task, (value, state) in told]
+def _no_rows() -> dict[str, list[Any]]:
+    return {name: [] for name in STAGED.names}
 
 
-def _digest_line(record: Mapping[str, Any], split: str) -> bytes:
-    """SHA-256 of what one image is; sorted, these make a digest that is independent of order and sharding."""
-    what = ("image_key", "pixel_digest", "subject", "label", "slope", "intercept", "display_low", "display_high")
-    what += ("inverted", "mask_digest")
-    targets = sorted((name, *told) for name, told in record["targets"] or ())
-    line = " ".join([*(repr(record[name]) for name in what), repr(targets), split])
-    return hashlib.sha256(line.encode()).digest()
+def _table(schema: pa.Schema, given: Mapping[str, Any], records: pa.RecordBatch) -> pa.Table:
+    """Columns that are given, and for the others those of the records."""
+    columns = [pa.array(given[f.name], f.type) if f.name in given else records.column(f.name) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
-def thumbnail_of(record: ImageRecord, pixels: np.ndarray) -> np.ndarray:
-    """What near-duplicates are found by: the shown image, uint8 ``[SIDE, SIDE]``; see `medsyn.data.near.thumbnail`.
+def _targets(images: np.ndarray, records: pa.RecordBatch) -> pa.Table:
+    rows: list[tuple[int, str, str | None, str]] = []
+    labels, told = (records.column(name).to_pylist() for name in ("label", "targets"))
+    for image, label, more in zip(images.tolist(), labels, told, strict=True):
+        rows.append((image, CLASS_TASK, label, "missing" if label is None else "known"))
+        rows.extend((image, task, value, state) for task, (value, state) in more or ())
+    columns = zip(*rows, strict=True) if rows else ((),) * len(TARGETS)
+    return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, TARGETS, strict=True)], schema=TARGETS)
 
-    Args:
-        record: Its description.
-        pixels: Stored ``[C, H, W]``.
-    """
-    low, high = record.display_low, record.display_high
-    shown = display(pixels, record.slope, record.intercept, low, high, record.inverted)
-    grey = shown[0] if len(shown) == 1 else luminance(np.moveaxis(shown, 0, 2))
-    return near.thumbnail(grey[None])[0]
+
+def _digest_lines(records: pa.RecordBatch, splits: Sequence[str]) -> bytes:
+    """SHA-256 of what each image is; sorted, these make a digest that is independent of order and sharding."""
+    what = (
+        *("image_key", "pixel_digest", "subject", "label", "slope", "intercept", "display_low", "display_high"),
+        *("inverted", "mask_digest"),
+    )
+    columns = [[repr(v) for v in records.column(name).to_pylist()] for name in what]
+    told = ([(task, *said) for task, said in more or ()] for more in records.column("targets").to_pylist())
+    columns += [[repr(sorted(more)) for more in told], list(splits)]
+    return b"".join(hashlib.sha256(" ".join(line).encode()).digest() for line in zip(*columns, strict=True))
 
 
 def _quartiles(values: pd.Series) -> list[float]:

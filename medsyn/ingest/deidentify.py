@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+
+IDENTIFIERS = {
+    "sop": "SOPInstanceUID",
+    "series": "SeriesInstanceUID",
+    "study": "StudyInstanceUID",
+    "accession": "AccessionNumber",
+    "patient": "PatientID",
+}
+"""Kind of identifier -> keyword of the DICOM element that holds it (PS3.3 C.7 and C.12.1), the finest first."""
 
 # ViewPosition (0018,5101), PS3.3 C.8.11.5 and usual practice.
 VIEWS = frozenset(
@@ -58,7 +66,7 @@ def keyed(key: bytes, domain: str, *parts: str) -> str:
         parts: The identifier.
     """
     message = "\x1f".join((domain, *parts)).encode()
-    return hmac.new(key, message, hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key, message, "sha256").hex()[:32]
 
 
 @dataclass(frozen=True)

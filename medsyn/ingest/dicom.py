@@ -15,11 +15,10 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from medsyn.data.grey import luminance
 from medsyn.ingest import bounds, deidentify, dicom_values
-from medsyn.ingest.deidentify import Covariates, keyed
+from medsyn.ingest.deidentify import IDENTIFIERS, Covariates, keyed
 from medsyn.ingest.dicom_geometry import Region, position, spacing, ultrasound_region
 from medsyn.ingest.dicom_header import integer, many, numbers, text, value
 from medsyn.ingest.intensity import Display
-from medsyn.ingest.labels.identifiers import IDENTIFIERS
 from medsyn.ingest.series import Place, chosen, stack
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
 

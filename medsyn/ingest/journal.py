@@ -8,21 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from medsyn.compute import portions
-from medsyn.data.schema import ImageRecord
 from medsyn.data.settling import Dropped
+from medsyn.data.thumbnail import SIDE
 from medsyn.errors import DataError
+from medsyn.ingest.block import unpack
 from medsyn.ingest.journal_file import BATCH, JournalFile
 from medsyn.ingest.journal_rows import (
-    FLAGS,
-    JSON,
-    RECORD,
     Stored,
-    columns,
     digest,
     label_row,
     path_bytes,
@@ -37,7 +33,7 @@ from medsyn.ingest.scan import Input
 from medsyn.ingest.source import LookFor, Probe, Recipe, Refused
 from medsyn.ingest.subjects import Claim
 
-READERS = 1
+READERS = 2
 """Goes up when readers make other pixels of the same files, which then have to be read again."""
 LOOKED, CHOSEN, READ, SETTLED = range(4)
 """When an input got its outcome. What it gets while it is looked at and read stays; the rest is each run's own."""
@@ -79,7 +75,7 @@ class Journal(JournalFile):
             How many files were part of a dataset that is not there any more: they will be read again.
         """
         marks = ", ".join("?" * len(there))
-        gone = f"SELECT number FROM images WHERE dataset IS NOT NULL AND dataset NOT IN ({marks})"
+        gone = f"SELECT number FROM kept JOIN blocks ON id = block WHERE dataset NOT IN ({marks})"
         with self._transaction():
             for dataset, run in there.items():  # killed between the commit of the dataset and its note in here
                 self._db.execute("UPDATE runs SET dataset = ? WHERE run = ? AND dataset IS NULL", (dataset, run))
@@ -165,7 +161,7 @@ class Journal(JournalFile):
         """Keep what a first look found."""
         with self._transaction():
             self._forget("outcomes", [p.number for p in probes])
-            self._forget("images", [p.number for p in probes])
+            self._forget("blocks", [p.number for p in probes])
             for p in probes:
                 facts = {k: v for k, v in asdict(p).items() if k not in ("number", "path", "member", "refused", "mask")}
                 self._db.execute(
@@ -322,69 +318,50 @@ class Journal(JournalFile):
 
     def read(self, results: Sequence[FileResult]) -> None:
         """Keep the images and outcomes of some files."""
-        record_columns = ", ".join(RECORD)
-        marks = ", ".join("?" * (len(RECORD) + 4))
         with self._transaction():
-            self._forget("images", [r.number for r in results])
+            self._forget("blocks", [r.number for r in results])
             self._forget("outcomes", [r.number for r in results], f"stage = {READ}")
-            for result in results:
-                facts = result.facts
-                self._db.execute(
-                    "UPDATE inputs SET read_as = ?, source_digest = ?, subject_from = ?, warnings = ? WHERE number = ?",
+            self._db.executemany(
+                "UPDATE inputs SET read_as = ?, source_digest = ?, subject_from = ?, warnings = ? WHERE number = ?",
+                [
                     (
-                        result.read_as,
-                        facts and facts.digest,
-                        facts and facts.subject_from,
-                        json.dumps(list(facts.warnings) if facts else []),
-                        result.number,
-                    ),
-                )
-                self._db.executemany(
-                    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, 0)",
-                    [(result.number, READ, r.frame, r.outcome, r.reason, r.detail) for r in result.rows],
-                )
-                self._db.executemany(
-                    f"INSERT INTO images (number, pixels, mask, thumbnail, {record_columns}) VALUES ({marks})",
-                    [
-                        (
-                            result.number,
-                            image.pixels.tobytes(),
-                            None if image.mask is None else image.mask.tobytes(),
-                            image.thumbnail.tobytes(),
-                            *columns(image.record),
-                        )
-                        for image in result.images
-                    ],
-                )
+                        *(r.read_as, r.facts and r.facts.digest, r.facts and r.facts.subject_from),
+                        *(json.dumps(list(r.facts.warnings) if r.facts else []), r.number),
+                    )
+                    for r in results
+                ],
+            )
+            self._db.executemany(
+                "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, 0)",
+                ((r.number, READ, *row) for r in results for row in r.rows),
+            )
+            self._db.executemany(
+                "INSERT INTO blocks (number, images, columns, pixels, masks, thumbnails) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (r.number, block.images, block.columns, block.pixels, block.masks, block.thumbnails)
+                    for r in results
+                    for block in r.blocks
+                ),
+            )
 
-    def images(self) -> Iterator[Stored]:
+    def stored(self) -> Iterator[Stored]:
         """All images of the dataset, by number and frame."""
-        names = ", ".join(f"images.{c}" for c in RECORD)
         query = (
-            "SELECT id, images.number, dataset, image, pixels, images.mask, thumbnail, kind, subject_from, warnings, "
-            f"row, claim, label_map, {names} FROM images JOIN here USING (number) WHERE wanted "
-            "ORDER BY images.number, id"
+            "SELECT id, images, columns, pixels, masks, thumbnails, kind, subject_from, warnings, row, claim, "
+            "label_map FROM blocks JOIN here USING (number) WHERE wanted ORDER BY blocks.number, id"
         )
-        for row in self._rows(query):
-            ident, number, dataset, image, pixels, mask, thumbnail, kind, subject_from, warnings, *said = row[:13]
+        in_datasets = "SELECT dataset, image FROM kept WHERE block = ? ORDER BY place"
+        side = self._shape[1:]
+        for row in self._db.execute(query):  # one by one: a row may be large
+            ident, n, columns, pixels, masks, thumbnails, kind, subject_from, warnings, *said = row
             label, claim, label_map = said
-            values: dict[str, Any] = dict(zip(RECORD, row[13:], strict=True))
-            pixel_digest = values.pop("pixel_digest")
-            for name in JSON:
-                values[name] = json.loads(values[name]) if values[name] else None
-            for name in FLAGS:
-                values[name] = bool(values[name])
-            record = ImageRecord(source=number, **values)
-            record.pixel_digest = pixel_digest
-            side = self._shape[1:]
             yield Stored(
                 ident,
-                record,
-                None if pixels is None else np.frombuffer(pixels, self._dtype).reshape(self._shape),
-                None if mask is None else np.frombuffer(mask, np.uint8).reshape(side),
-                np.frombuffer(thumbnail, np.uint8),
-                dataset,
-                image,
+                unpack(columns, n),
+                None if pixels is None else np.frombuffer(pixels, self._dtype).reshape(n, *self._shape),
+                None if masks is None else np.frombuffer(masks, np.uint8).reshape(n, *side),
+                np.frombuffer(thumbnails, np.uint8).reshape(n, SIDE, SIDE),
+                [] if pixels else list(self._rows(in_datasets, (ident,))),
                 kind,
                 subject_from,
                 json.loads(warnings),
@@ -434,20 +411,24 @@ class Journal(JournalFile):
         wanted = set(numbers)
         return {n: path for n, path in self.paths() if n in wanted}
 
-    def commit(self, dataset: str, kept: Iterable[int]) -> None:
+    def commit(self, dataset: str, kept: Iterable[tuple[int, int]]) -> None:
         """The dataset is there: its images need no copy here.
 
         Args:
             dataset: Name of its folder.
-            kept: `Stored.id` of its images in their order.
+            kept: Block of each of its images, and place therein, in their order.
         """
         with self._transaction():
             self._db.execute("UPDATE runs SET dataset = ? WHERE run = ?", (dataset, self.run))
             for table in ("decided", "outcomes"):
                 self._db.execute(f"DELETE FROM {table} WHERE run > 0 AND run <> {self.run}")
             self._db.executemany(
-                "UPDATE images SET dataset = ?, image = ?, pixels = NULL, mask = NULL WHERE id = ?",
-                ((dataset, place, ident) for place, ident in enumerate(kept)),
+                "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
+                ((block, place, dataset, image) for image, (block, place) in enumerate(kept)),
+            )
+            self._db.execute(
+                "UPDATE blocks SET pixels = NULL, masks = NULL WHERE pixels IS NOT NULL "
+                "AND images = (SELECT count(*) FROM kept WHERE block = id)"
             )
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
 

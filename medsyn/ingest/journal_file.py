@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medsyn.ingest.journal_rows import RECORD
 from medsyn.ingest.source import Refused
 
 BATCH = 1000
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (run INTEGER PRIMARY KEY, recipe TEXT, dataset TEXT);
 CREATE TABLE IF NOT EXISTS inputs (
   number INTEGER PRIMARY KEY,
@@ -34,11 +33,16 @@ CREATE TABLE IF NOT EXISTS outcomes (
   number INTEGER NOT NULL, stage INTEGER NOT NULL, frame INTEGER, outcome TEXT NOT NULL, reason TEXT, detail TEXT,
   run INTEGER NOT NULL DEFAULT 0);        -- 0: holds for every run
 CREATE INDEX IF NOT EXISTS outcomes_by_number ON outcomes (number, stage);
-CREATE TABLE IF NOT EXISTS images (
-  id INTEGER PRIMARY KEY, number INTEGER NOT NULL,
-  dataset TEXT, image INTEGER,            -- where its pixels are, once they are not here any more
-  pixels BLOB, mask BLOB, thumbnail BLOB, {", ".join(RECORD)});
-CREATE INDEX IF NOT EXISTS images_by_number ON images (number);
+CREATE TABLE IF NOT EXISTS blocks (       -- images of one file, in their order
+  id INTEGER PRIMARY KEY, number INTEGER NOT NULL, images INTEGER NOT NULL,
+  columns TEXT NOT NULL, thumbnails BLOB NOT NULL, masks BLOB,
+  pixels BLOB);                           -- gone, with the masks, once all of them are in a dataset
+CREATE INDEX IF NOT EXISTS blocks_by_number ON blocks (number);
+CREATE TABLE IF NOT EXISTS kept (         -- where the images of a block are, beside here
+  block INTEGER NOT NULL, place INTEGER NOT NULL, dataset TEXT NOT NULL, image INTEGER NOT NULL,
+  PRIMARY KEY (block, place)) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS forget_kept AFTER DELETE ON blocks BEGIN
+  DELETE FROM kept WHERE block = OLD.id; END;
 """
 
 
@@ -53,6 +57,7 @@ class JournalFile:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
         self._db = sqlite3.connect(file, isolation_level=None)
+        self._db.execute("PRAGMA page_size=32768")  # pixels by the page: fewer of them to link, to free and to move
         self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from medsyn.data.schema import ImageRecord
+from medsyn.ingest.block import Columns
 from medsyn.ingest.deidentify import Covariates
 from medsyn.ingest.labels import LabelRow, Target
 from medsyn.ingest.source import Probe, Refused
 from medsyn.ingest.subjects import Claim
 
-RECORD = [f.name for f in fields(ImageRecord) if f.name != "source"]
-"""Columns of an image: all that an `ImageRecord` holds but its input."""
-JSON = ("orientation", "targets")
-"""Those of them that are kept as JSON."""
-FLAGS = ("inverted", "synthetic", "has_mask")
-"""Those of them that are 0 or 1."""
-
 
 @dataclass
 class Stored:
-    """One image as it was read, and what else is known of its input."""
+    """Images as they were read from one file, and what else is known of it."""
 
-    id: int
-    record: ImageRecord
-    pixels: np.ndarray | None  # None: they are image `image` of dataset `dataset`
-    mask: np.ndarray | None
-    thumbnail: np.ndarray
-    dataset: str | None
-    image: int | None
+    block: int
+    columns: Columns
+    pixels: np.ndarray | None  # [n, C, H, W]; None: they are in `kept`
+    masks: np.ndarray | None  # [n, H, W]
+    thumbnails: np.ndarray
+    kept: list[tuple[str, int]]  # dataset and image of each
     kind: str
     subject_from: str
     warnings: list[str]
@@ -53,13 +44,6 @@ def label_row(text: str) -> LabelRow:
     values = json.loads(text)
     targets = {name: Target(*target) for name, target in values["targets"].items()}
     return LabelRow(**{**values, "covariates": Covariates(**values["covariates"]), "targets": targets})
-
-
-def columns(record: ImageRecord) -> list[Any]:
-    values = {name: getattr(record, name) for name in RECORD}
-    for name in JSON:
-        values[name] = None if values[name] is None else json.dumps(values[name])
-    return list(values.values())
 
 
 def path_bytes(name: str) -> bytes:

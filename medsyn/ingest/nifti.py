@@ -16,7 +16,7 @@ from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.series import chosen
 from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused
-from medsyn.ingest.volume import Volume, load
+from medsyn.ingest.volume import Sample, Volume, load
 
 MASK_VALUES = 16
 NEARLY_CONSTANT = 0.01
@@ -83,25 +83,26 @@ def _grey_scale(volume: Volume, found: Probe, recipe: Recipe, notes: list[str]) 
             raise Refused("no_hounsfield", "a colour image, which holds no Hounsfield units")
         return Display(0.0, 255.0, "dtype"), 255.0
     sample = volume.sample()
-    if not sample.size:
+    if not sample.values.size:
         raise Refused("not_finite", "no finite value", "failed")
     _no_segmentation(sample, volume.intent, found)
-    if recipe.hounsfield and sample.min() >= 0:
+    if recipe.hounsfield and sample.values.min() >= 0:
         notes.append("no negative value: probably not in Hounsfield units")
     if volume.stored.dtype.kind == "f" and any(np.isnan(part).any() for part in volume.stored):
         notes.append("what is not a number is shown black")
-    low, high = (float(v) for v in np.percentile(sample, recipe.percentiles))
-    span = (high - low) or float(sample.max() - sample.min())
+    low, high = sample.percentiles(recipe.percentiles)
+    span = (high - low) or float(sample.values.max() - sample.values.min())
     return (None if recipe.hounsfield or not high > low else Display(low, high, "percentiles")), span
 
 
-def _no_segmentation(sample: np.ndarray, intent: int, found: Probe) -> None:
+def _no_segmentation(sample: Sample, intent: int, found: Probe) -> None:
     """A handful of whole numbers is a segmentation, which as an image would teach a generator outlines.
 
     Raises:
         Refused: It is one, by its values, by its intent code, or by its name and its values.
     """
-    few = np.unique(sample[:: max(1, sample.size // 10**6)])
+    values = sample.values
+    few = np.unique(values if sample.counts is not None else values[:: max(1, values.size // 10**6)])
     most = 255 if masks.named(found) else MASK_VALUES
     whole = 1 < len(few) <= most and np.array_equal(few, np.rint(few))
     if intent == _LABELS or whole:
@@ -148,18 +149,21 @@ def _planes(
     orientation = [float(v) for axis in (c, r) for v in -affine[:3, axis] / steps[axis] * to_lps]
     normal = np.cross(orientation[:3], orientation[3:])
 
-    def cut(array: np.ndarray, number: int) -> np.ndarray:
-        return np.ascontiguousarray(np.moveaxis(array, s, 0)[number][::-1, ::-1].swapaxes(0, 1))
+    def slices(array: np.ndarray) -> np.ndarray:
+        return np.moveaxis(array, s, 0)[:, ::-1, ::-1].swapaxes(1, 2)
 
+    parts, segmentations = slices(stored), None if mask is None else slices(mask)
     for number in chosen(stored.shape[s], recipe.slices):
-        part = cut(stored, number)
+        part = np.ascontiguousarray(parts[number])
         values, valid = (_colour(part, recipe), None) if volume.colour else _without_nan(volume.values(part))
         voxel = np.ones(4)
         voxel[[c, r, s]] = stored.shape[c] - 1, stored.shape[r] - 1, number
         known = values if valid is None else values[valid]
-        if known.size and np.isfinite(known).all() and known.max() - known.min() <= NEARLY_CONSTANT * span:
-            values = np.full_like(values, known.flat[0])
-        segmented = None if mask is None else cut(mask, number)
+        if known.size:
+            least, most = known.min(), known.max()
+            if np.isfinite(least) and np.isfinite(most) and most - least <= NEARLY_CONSTANT * span:
+                values = np.full_like(values, known.flat[0])
+        segmented = None if segmentations is None else np.ascontiguousarray(segmentations[number])
         yield Plane(
             values,
             frame=number,

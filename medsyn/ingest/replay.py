@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
-from medsyn.data.schema import ImageRecord
 from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError
 from medsyn.ingest import caveats
+from medsyn.ingest.block import Columns
 from medsyn.ingest.journal import Journal
 from medsyn.ingest.journal_rows import Stored
 from medsyn.ingest.labels.values import check_map
 from medsyn.workspace import DATASET, Workspace
 
 
+@dataclass(frozen=True)
+class Places:
+    """Blocks of the journal in the order of the dataset, int64 ``[n]``, and how many images each holds."""
+
+    blocks: np.ndarray
+    images: np.ndarray
+
+    def of(self, rows: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Block of some images, and place therein."""
+        ends = np.cumsum(self.images)
+        which = np.searchsorted(ends, rows, "right")
+        yield from zip(self.blocks[which].tolist(), (rows - ends[which] + self.images[which]).tolist(), strict=True)
+
+
 def replay(
     journal: Journal, writer: DatasetWriter, workspace: Workspace, options: IngestOptions, where: str
-) -> tuple[list[int], list[str]]:
+) -> tuple[Places, list[str]]:
     """Put all images of the journal into a dataset.
 
     Args:
@@ -31,7 +48,7 @@ def replay(
         where: The scans, for messages.
 
     Returns:
-        The journal's ids of the images in the order of the dataset, and caveats.
+        Where the journal holds the images of the dataset, in their order, and caveats.
 
     Raises:
         DataError: A label that is none of the classes.
@@ -39,29 +56,31 @@ def replay(
     """
     subject_from: Counter[str] = Counter()
     warned: Counter[str] = Counter()
-    ids = []
+    blocks, images = array("q"), array("q")
     earlier = _Earlier(workspace)
     classes, label_map, own, said = options.classes or (), options.label_map, set[str](), False
-    for stored in journal.images():
-        record = stored.record
-        if stored.kind == "npz" and record.label is not None:
-            own.add(record.label)
-            record.label = stored.label_map.get(record.label, record.label) or None
+    for stored in journal.stored():
+        columns, n = stored.columns, len(stored.thumbnails)
+        if stored.kind == "npz":
+            own.update(label for label in columns["label"] if label is not None)
+            columns["label"] = [label and (stored.label_map.get(label, label) or None) for label in columns["label"]]
         said |= stored.row is not None and stored.row.label is not None
-        origin = _apply(stored, record)
-        subject_from[origin] += 1
-        warned.update(stored.warnings)
-        warned["synthetic"] += record.synthetic
-        if record.label is not None and classes and record.label not in classes:
-            raise DataError(
-                f"unknown label '{record.label}'", where=where, mend=f"The classes named are: {', '.join(classes)}."
-            )
-        pixels, mask = earlier.read(stored) if stored.pixels is None else (stored.pixels, stored.mask)
-        writer.add(record, pixels, mask if record.has_mask else None, stored.thumbnail)
-        ids.append(stored.id)
+        origin = _apply(stored, columns)
+        subject_from[origin] += n
+        warned.update({what: n * times for what, times in Counter(stored.warnings).items()})
+        warned["synthetic"] += sum(columns["synthetic"])
+        for label in dict.fromkeys(columns["label"]):
+            if label is not None and classes and label not in classes:
+                raise DataError(
+                    f"unknown label '{label}'", where=where, mend=f"The classes named are: {', '.join(classes)}."
+                )
+        pixels, masks = earlier.read(stored) if stored.pixels is None else (stored.pixels, stored.masks)
+        writer.extend(columns, pixels, masks, stored.thumbnails)
+        blocks.append(stored.block)
+        images.append(n)
     if not said:  # nobody has looked at these labels yet
         check_map(label_map, own, where, show=True)
-    return ids, caveats.tell(warned, subject_from)
+    return Places(np.array(blocks), np.array(images)), caveats.tell(warned, subject_from)
 
 
 class _Earlier:
@@ -72,25 +91,36 @@ class _Earlier:
         self._open: dict[str, Dataset] = {}
 
     def read(self, stored: Stored) -> tuple[np.ndarray, np.ndarray | None]:
-        assert stored.dataset is not None
-        assert stored.image is not None
-        if stored.dataset not in self._open:
-            self._open[stored.dataset] = Dataset.open(self._workspace.path / DATASET.folder / stored.dataset)
-        return self._open[stored.dataset].one(stored.image)
+        """Pixels and segmentations of a block; zeros for an image that has none."""
+        read = [self._dataset(name).one(image) for name, image in stored.kept]
+        pixels, masks = np.stack([pixels for pixels, _ in read]), None
+        if any(mask is not None for _, mask in read):
+            none = np.zeros(pixels.shape[2:], np.uint8)
+            masks = np.stack([none if mask is None else mask for _, mask in read])
+        return pixels, masks
+
+    def _dataset(self, name: str) -> Dataset:
+        if name not in self._open:
+            self._open[name] = Dataset.open(self._workspace.path / DATASET.folder / name)
+        return self._open[name]
 
 
-def _apply(stored: Stored, record: ImageRecord) -> str:
-    """Put what the labels say into a record, where the header says nothing else; what tells whose image it is."""
+def _apply(stored: Stored, columns: Columns) -> str:
+    """Put what the labels say into columns, where the header says nothing else; what tells whose images they are."""
     row, claim, origin = stored.row, stored.claim, stored.subject_from
     if row is not None:
-        record.label = row.label if record.label is None else record.label
-        record.official_split = record.official_split or row.official_split
-        record.view = record.view or row.covariates.view
-        record.sex = record.sex or row.covariates.sex
-        record.age_band = record.age_band or row.covariates.age_band
-        record.targets = {**(record.targets or {}), **row.targets} or None
+        columns["label"] = [row.label if label is None else label for label in columns["label"]]
+        for name, value in (
+            ("official_split", row.official_split),
+            ("view", row.covariates.view),
+            ("sex", row.covariates.sex),
+            ("age_band", row.covariates.age_band),
+        ):
+            columns[name] = [own or value for own in columns[name]]
+        columns["targets"] = [{**(targets or {}), **row.targets} or None for targets in columns["targets"]]
     if claim is not None and origin == "patient":
-        record.also_subject = claim.subject if claim.subject != record.subject else None
+        columns["also_subject"] = [claim.subject if claim.subject != own else None for own in columns["subject"]]
     elif claim is not None:
-        record.subject, record.also_subject, origin = claim.subject, claim.also, claim.origin
+        n = len(columns["subject"])
+        columns["subject"], columns["also_subject"], origin = [claim.subject] * n, [claim.also] * n, claim.origin
     return origin

@@ -50,7 +50,7 @@ class Probe:
     refused: Refused | None = None
     modality: str = ""  # DICOM Modality
     series: str = ""  # keyed SeriesInstanceUID
-    names: dict[str, str] = field(default_factory=dict)  # kind of identifier (see `labels.IDENTIFIERS`) -> keyed value
+    names: dict[str, str] = field(default_factory=dict)  # of `deidentify.IDENTIFIERS` -> keyed value
     tag: str | None = None  # value of the tag that `LookFor` asks for
     position: float | None = None  # mm along the slice normal
     orientation: tuple[float, ...] = ()  # six direction cosines

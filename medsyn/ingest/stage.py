@@ -142,7 +142,7 @@ class _Job:
         self._read()
         with self.workspace.build(DATASET, name) as build:
             writer = DatasetWriter(build.path, size=recipe.size, dtype=recipe.dtype, channels=recipe.shape[0])
-            ids, told = replay(self.journal, writer, self.workspace, self.options, self.where)
+            places, told = replay(self.journal, writer, self.workspace, self.options, self.where)
             self.caveats += told
             if not len(writer):
                 raise nothing_left(
@@ -195,7 +195,7 @@ class _Job:
                 except BaseException:
                     paths.unlink(missing_ok=True)
                     raise
-                self.journal.commit(path.name, (ids[i] for i in written.kept))
+                self.journal.commit(path.name, places.of(written.kept))
         self._track(run, written.meta, summary)
         self._tell_failures(summary.examples)
         fingerprint = written.meta["fingerprint"]

@@ -7,16 +7,17 @@ import gzip
 import hashlib
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import nibabel
 import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 
+from medsyn.ingest.intensity import percentiles_of, tally
 from medsyn.ingest.source import Probe, Refused, stream
 
 MAX_OFFSET = 2**26
@@ -25,6 +26,18 @@ SAMPLE = 2**24
 """Voxels above which percentiles come from a regular grid of them."""
 _BLOCK = 2**20
 _NOT_GREY = frozenset({1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011})  # matrices, vectors, points, meshes
+
+
+class Sample(NamedTuple):
+    """Values of a volume, float32 ``[n]``; with ``counts``: ascending, and how often each occurs."""
+
+    values: np.ndarray
+    counts: np.ndarray | None = None
+
+    def percentiles(self, percentiles: Sequence[float]) -> list[float]:
+        if self.counts is None:
+            return [float(v) for v in np.percentile(self.values, percentiles)]
+        return percentiles_of(self.values, self.counts, percentiles)
 
 
 @dataclass
@@ -60,12 +73,19 @@ class Volume:
             return part.astype(np.float32)
         return (part * np.float64(self.slope) + self.intercept).astype(np.float32)
 
-    def sample(self) -> np.ndarray:
-        """Finite values ``[n]``: all of them, or every so-manieth along every axis of a large volume."""
+    def sample(self) -> Sample:
+        """Finite values: all of them, or every so-manieth along every axis of a large volume."""
         step = math.ceil((self.stored.size / SAMPLE) ** (1 / 3))
-        values = self.values(self.stored[::step, ::step, ::step]).ravel(order="K")  # as it lies in memory
+        part = self.stored[::step, ::step, ::step]
+        if part.dtype.kind in "iu" and part.dtype.itemsize <= 2:
+            stored, counts = tally(part)
+            values = self.values(stored)
+            upwards = slice(None, None, -1 if self.slope < 0 else 1)
+            known = np.isfinite(values[upwards])
+            return Sample(values[upwards][known], counts[upwards][known])
+        values = self.values(part).ravel(order="K")  # as it lies in memory
         known = np.isfinite(values)
-        return values if known.all() else values[known]
+        return Sample(values if known.all() else values[known])
 
 
 def load(found: Probe, max_pixels: int) -> Volume:

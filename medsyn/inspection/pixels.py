@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from medsyn.data.dataset import display
-from medsyn.data.grey import luminance
+from medsyn.data.grey import display, luminance
 from medsyn.data.schema import SPLITS
 from medsyn.errors import DataError
 from medsyn.inspection.columns import Columns

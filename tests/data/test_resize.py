@@ -1,11 +1,11 @@
-"""Masks go through the same square as their images."""
+"""Masks go through the same square as their images, and many planes as each alone."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from medsyn.data.resize import fit_mask, pad, shrink
+from medsyn.data.resize import fit_mask, pad, shrink, shrink_all
 
 SHAPES = [(28, 28), (35, 51), (51, 35), (97, 64), (33, 128), (301, 200), (512, 511), (20, 21)]
 PIXELS = [(1.0, 1.0), (2.4, 0.86), (0.5, 1.5)]
@@ -46,3 +46,13 @@ def test_at_full_resolution_every_pixel_stays() -> None:
     assert np.array_equal(fitted[:, 4:35], mask)
     assert not fitted[:, :4].any()
     assert not fitted[:, 35:].any()
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (257, 64), (64, 257)])
+@pytest.mark.parametrize("pixel", PIXELS)
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_many_planes_are_resized_bit_for_bit_as_each_alone(
+    shape: tuple[int, int], pixel: tuple[float, float], channels: tuple[int, ...]
+) -> None:
+    planes = np.random.default_rng(0).normal(500, 300, (5, *shape, *channels)).astype(np.float32)
+    assert np.array_equal(shrink_all(planes, 64, pixel), np.stack([shrink(plane, 64, pixel) for plane in planes]))

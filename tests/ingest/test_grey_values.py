@@ -17,6 +17,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorage
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.ingest import stage
+from medsyn.ingest.intensity import percentiles_of, quantise, tally
 from medsyn.workspace import Workspace
 
 from .conftest import dicom, picture
@@ -341,3 +342,33 @@ def test_the_fill_is_black_in_every_window(tmp_path: Path, workspace: Workspace,
                 assert image[:, 48:].max() < 1e-4
     if photometric == "MONOCHROME2":
         assert ct.stored(np.array([0]))[0, 0, 0, 0] == -1024
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", ">i2"])
+@pytest.mark.parametrize("size", [1, 2, 3, 10_007])
+def test_percentiles_of_counts_are_those_of_the_values(dtype: str, size: int) -> None:
+    rng = np.random.default_rng(size)
+    for spread in (0, 1, 20, 500):
+        ends = np.iinfo(dtype)
+        stored = np.clip(rng.normal(10, spread, size), ends.min, ends.max).astype(dtype)
+        values, counts = tally(stored)
+        assert np.array_equal(np.repeat(values, counts), np.sort(stored))
+        for percentiles in (PERCENTILES, (0, 100), (33.3, 50)):
+            expected = np.percentile(stored.astype(np.float32) * np.float32(0.3), percentiles)
+            assert percentiles_of(values.astype(np.float32) * np.float32(0.3), counts, percentiles) == list(expected)
+
+
+def test_each_image_has_a_scale_of_its_own() -> None:
+    images = (
+        np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
+        * np.array([1, 10, 1e-3, 1e6], "f4")[:, None, None, None]
+    )
+    stored, slope, intercept = quantise(images)
+    assert stored.dtype == np.uint16
+    assert (stored.min(axis=(1, 2, 3)) == 0).all()
+    assert (stored.max(axis=(1, 2, 3)) == 65535).all()
+    for image, small, *scale in zip(images, stored, slope, intercept, strict=True):
+        alone = quantise(image[None])
+        assert np.array_equal(alone[0][0], small)
+        assert [alone[1][0], alone[2][0]] == scale
+        assert np.abs(small * scale[0] + scale[1] - image).max() <= 0.5001 * scale[0]

@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,6 +105,28 @@ def test_a_second_ingest_into_a_name_adds(tmp_path: Path, workspace: Workspace, 
     assert len(pd.read_csv(workspace.private / read_json(second.path / "dataset.json")["paths_list"])) == 42
     # Without a name, a dataset is what this run names.
     assert go(workspace, two, labels(tmp_path / "2.csv", two)).images == 22
+
+
+def test_a_volume_of_which_slices_are_dropped_can_be_added_to(tmp_path: Path, workspace: Workspace, read: Read) -> None:
+    def volume(name: str, seed: int) -> Path:
+        values = np.random.default_rng(seed).integers(0, 1000, (32, 32, 30)).astype(np.int16)
+        values[..., 4] = values[..., 9]
+        (tmp_path / name).mkdir()
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / name / "v.nii")
+        return tmp_path / name
+
+    more: dict[str, object] = {"modality": "mri", "subject_from": "file", "name": "v"}
+    first = go(workspace, volume("one", 1), **more)
+    assert (first.images, first.outcomes["duplicate"]) == (29, 1)
+    shutil.rmtree(tmp_path / "one")
+    for n, name in enumerate(("two", "three"), 2):  # pixels from the journal and from a dataset, then from datasets
+        read.clear()
+        result = go(workspace, volume(name, n), **more)
+        assert len(read) == 1
+        assert (result.images, result.outcomes["duplicate"]) == (29 * n, n)
+        old, new = Dataset.open(first.path), Dataset.open(result.path)
+        rows = new.table.reset_index().set_index("image_key").loc[old.table["image_key"], "image"].to_numpy()
+        assert np.array_equal(new.stored(rows), old.stored(old.table.index.to_numpy()))
 
 
 def test_other_labels_need_no_reading(tmp_path: Path, workspace: Workspace, read: Read) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from medsyn.config import load_preset
-from medsyn.ingest import nifti, scan
+from medsyn.data.digest import digest
+from medsyn.ingest import nifti, reading, scan
+from medsyn.ingest.block import unpack
 from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused
 
 
@@ -306,3 +308,28 @@ def test_many_classes_are_told_by_name(tmp_path: Path, name: str, taken: bool) -
 def test_hounsfield_units_are_doubted_where_nothing_is_below_water(tmp_path: Path) -> None:
     assert "Hounsfield" in planes(save(grey().astype(np.int16), tmp_path / "v.nii"), "ct")[0].note
     assert planes(save((grey() - 50).astype(np.int16), tmp_path / "w.nii"), "ct")[0].note == ""
+
+
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_slices_of_a_volume_are_what_each_is_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    values = np.random.default_rng(0).normal(500, 200, (90, 75, 20)).astype(dtype)
+    values[..., 3] = 7  # empty: left out between others
+    if dtype == "f4":
+        values[:20, :, 5] = np.nan
+        values[4, 4, 6] = np.inf
+    group = reading.Group([Probe(1, str(save(values, tmp_path / "v.nii")), kind="nifti")], "")
+    together = reading.read_task([group], recipe())[0]
+    monkeypatch.setattr(reading, "BATCH", 1)
+    alone = reading.read_task([group], recipe())[0]
+    assert together.rows == alone.rows
+    assert {row.reason for row in alone.rows} == {"", "constant"} | ({"not_finite"} if dtype == "f4" else set())
+    assert len(together.blocks) < len(alone.blocks) == sum(row.outcome == "ingested" for row in alone.rows)
+    for what in ("pixels", "thumbnails"):
+        joined = (b"".join(getattr(block, what) for block in result.blocks) for result in (together, alone))
+        assert next(joined) == next(joined)
+    columns = [[unpack(block.columns, block.images) for block in result.blocks] for result in (together, alone)]
+    for name in columns[0][0]:
+        one, other = ([repr(v) for block in blocks for v in block[name]] for blocks in columns)
+        assert one == other, name
+    stored = np.frombuffer(b"".join(block.pixels for block in together.blocks), np.uint16).reshape(-1, 1, 64, 64)
+    assert [d for block in columns[0] for d in block["pixel_digest"]] == [digest(image) for image in stored]

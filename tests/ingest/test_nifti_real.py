@@ -13,6 +13,7 @@ from medsyn.config import IngestOptions, load_preset
 from medsyn.data import Dataset
 from medsyn.data.resize import fit_mask
 from medsyn.ingest import masks, nifti, reading, scan, stage
+from medsyn.ingest.block import unpack
 from medsyn.ingest.source import LookFor, Plane, Probe, Recipe
 from medsyn.workspace import Workspace
 
@@ -71,7 +72,7 @@ def test_every_file_is_read_or_its_reason_told(real_data: Path) -> None:
     assert {row.reason for r in results for row in r.rows} == {"", "constant"}
     assert len(results) == 33
     assert sum("first of 2 volumes" in r.rows[0].detail for r in results) == 1
-    assert sum(image.mask is not None for r in results for image in r.images) > 500
+    assert sum(sum(unpack(b.columns, b.images)["has_mask"]) for r in results for b in r.blocks) > 500
 
 
 def test_all_hippocampi_find_their_segmentations(real_data: Path) -> None:

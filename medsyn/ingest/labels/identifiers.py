@@ -7,15 +7,6 @@ from collections.abc import Iterator
 
 from medsyn.data.tables import FILE_COLUMNS
 
-IDENTIFIERS = {
-    "sop": "SOPInstanceUID",
-    "series": "SeriesInstanceUID",
-    "study": "StudyInstanceUID",
-    "accession": "AccessionNumber",
-    "patient": "PatientID",
-}
-"""Kind of identifier -> keyword of the DICOM element that holds it (PS3.3 C.7 and C.12.1), the finest first."""
-
 SUBJECT_COLUMNS = (
     *("patient_id", "patientid", "patient", "subject_id", "subjectid", "subject", "participant_id", "participant"),
     *("patient_number", "patient_no", "pid", "mrn"),

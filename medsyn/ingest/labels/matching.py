@@ -13,9 +13,9 @@ import pandas as pd
 
 from medsyn.data.tables import find_column
 from medsyn.errors import DataError
-from medsyn.ingest.deidentify import keyed
+from medsyn.ingest.deidentify import IDENTIFIERS, keyed
 from medsyn.ingest.labels import files
-from medsyn.ingest.labels.identifiers import COLUMNS, IDENTIFIERS, mended
+from medsyn.ingest.labels.identifiers import COLUMNS, mended
 from medsyn.ingest.source import Probe
 
 if TYPE_CHECKING:
