@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
+
+if TYPE_CHECKING:
+    from medsyn.data.pictures import Pictures
 
 SIDE = 32
 """Of a thumbnail, in pixels."""
@@ -39,7 +44,7 @@ def centred(pictures: np.ndarray) -> np.ndarray:
     return inner - inner.mean(axis=1, keepdims=True)
 
 
-def likeness(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def likeness(thumbnails: np.ndarray | Pictures, pairs: np.ndarray) -> np.ndarray:
     """Whether the two pictures of a pair show one exposure.
 
     The details of one picture are fitted by least squares with the details of the other, their two derivatives and
@@ -48,7 +53,7 @@ def likeness(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     copies that were shifted or cropped by up to a pixel.
 
     Args:
-        thumbnails: ``[n, SIDE, SIDE]``; may be a memory map.
+        thumbnails: ``[n, SIDE, SIDE]``; may be on disk.
         pairs: int64 ``[m, 2]``, places among them.
 
     Returns:

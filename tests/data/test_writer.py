@@ -14,10 +14,10 @@ from helpers import shown_as_stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsyn.data import Dataset, settling, writer
+from medsyn.data import Dataset, writer
 from medsyn.data.earlier import Earlier
-from medsyn.data.schema import ImageRecord
-from medsyn.data.splits import PRECEDENCE
+from medsyn.data.names import marks
+from medsyn.data.schema import SPLITS, ImageRecord
 from medsyn.data.writer import DatasetWriter, Written
 from medsyn.errors import DataError
 from medsyn.workspace import write_json
@@ -47,7 +47,7 @@ def commit(
     folder: Path,
     images: Sequence[Image],
     earlier: Mapping[str, str] | None = None,
-    earlier_ties: Sequence[tuple[str, str]] = (),
+    before: Earlier | None = None,
 ) -> Written:
     target = DatasetWriter(folder, size=SIDE, dtype="uint16")
     for i, image in enumerate(images):
@@ -61,11 +61,17 @@ def commit(
             study=image.study,
         )
         target.add(record, noise(image.pixels))
-    written = target.finish(
-        key=KEY, name="x", modality="xray", earlier=Earlier(dict(earlier or {}), list(earlier_ties))
-    )
+    written = target.finish(key=KEY, name="x", modality="xray", earlier=before or known(earlier or {}))
     write_json(folder / "dataset.json", written.meta)
     return written
+
+
+def known(split_of: Mapping[str, str]) -> Earlier:
+    """Subjects of earlier datasets."""
+    subjects = np.array(list(marks(split_of)), "S16")
+    split = np.array([SPLITS.index(split) for split in split_of.values()], np.int8)  # type: ignore[arg-type]
+    order = np.argsort(subjects)
+    return Earlier(subjects[order], split[order], np.full(len(order), -1, np.int8))
 
 
 def split_rows(folder: Path) -> pd.DataFrame:
@@ -86,7 +92,7 @@ images = st.lists(
     min_size=1,
     max_size=30,
 )
-earlier_splits = st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.sampled_from(list(PRECEDENCE)), max_size=5)
+earlier_splits = st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.sampled_from(SPLITS), max_size=5)
 
 
 @given(images, earlier_splits)
@@ -165,13 +171,12 @@ def test_a_new_subject_follows_an_earlier_one_whose_pictures_were_all_dropped(tm
 
 def test_ties_to_earlier_subjects_bind_new_ones(tmp_path: Path) -> None:
     """Of the earlier B (test), nothing is here but another name, a study and a picture."""
-    first = commit(tmp_path, [Image("B", 700)])
-    (digest,) = split_rows(tmp_path)["pixel_digest"]
-    known = [*settling.ties("B", "B2", "study", digest), *settling.ties("C", None, None, "other")]
+    earlier = [Image("B", 700, official="test", also="B2", study="study"), Image("C", 900, official="val")]
+    first = commit(tmp_path, earlier)
     (tmp_path / "next").mkdir()
     drawn = [Image("B2", 100), Image("X", 200, study="study"), Image("Y", 700), Image("Z", 300, also="B")]
     drawn += [Image(f"n{i}", 1000 + 10 * i) for i in range(20)]
-    second = commit(tmp_path / "next", drawn, {"B": "test", "C": "val"}, known)
+    second = commit(tmp_path / "next", drawn, before=Earlier.of([tmp_path]))
     rows = split_rows(tmp_path / "next")
     tied = rows.loc[["key0", "key1", "key2", "key3"]]
     assert (set(tied["split"]), set(tied["origin"]), tied["unit"].nunique()) == ({"test"}, {"earlier"}, 1)
