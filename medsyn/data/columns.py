@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,11 @@ import pyarrow.parquet as pq
 from medsyn.data.names import marks
 
 BATCH = 65536
+
+
+def table(file: Path) -> pq.ParquetFile:
+    """A Parquet file that is read piece by piece: reading ahead would keep all of it in memory."""
+    return pq.ParquetFile(file, pre_buffer=False)
 
 
 def marked(file: pq.ParquetFile, column: str) -> np.ndarray:

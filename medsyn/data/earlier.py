@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from medsyn.data import near
-from medsyn.data.columns import categories, marked, numbers
+from medsyn.data.columns import categories, marked, numbers, table
 from medsyn.data.dataset import Dataset
 from medsyn.data.names import NOBODY, places
 from medsyn.data.pictures import Pictures, Rows
@@ -54,12 +53,12 @@ class Earlier:
         return made
 
     def _add(self, folder: Path) -> None:
-        table, index = pq.ParquetFile(folder / "splits.parquet"), pq.ParquetFile(folder / "index.parquet")
-        subject = marked(table, "subject")
-        self._assign(subject, categories(table, "split", SPLITS)[0], numbers(table, "fold"))
-        ties = [(subject, marked(table, column)) for column in ("unit", "also_subject")]
+        splits, index = table(folder / "splits.parquet"), table(folder / "index.parquet")
+        subject = marked(splits, "subject")
+        self._assign(subject, categories(splits, "split", SPLITS)[0], numbers(splits, "fold"))
+        ties = [(subject, marked(splits, column)) for column in ("unit", "also_subject")]
         if (folder / "units.parquet").exists():
-            units = pq.ParquetFile(folder / "units.parquet")
+            units = table(folder / "units.parquet")
             ties.append((marked(units, "subject"), marked(units, "unit")))
         for one, other in ties:
             self.same = _added(self.same, one, other, (other != NOBODY) & (other != one))

@@ -82,15 +82,14 @@ class Settled:
     fold: np.ndarray
     dropped: list[Dropped]
 
-    def of(self, rows: np.ndarray, images: Images) -> Iterator[tuple[str, str, str, int]]:
-        """Unit, split, origin and fold of some images."""
+    def of(self, rows: np.ndarray, images: Images) -> tuple[list[str], list[str], list[str], list[int]]:
+        """Units, splits, origins and folds of some images."""
         unit = self.unit[images.subject[rows]]
-        return zip(
+        return (
             images.names.take(pa.array(unit)).to_pylist(),
             [SPLITS[i] for i in self.split[unit]],
             [splitting.ORIGINS[i] for i in self.origin[unit]],
             self.fold[unit].tolist(),
-            strict=True,
         )
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from medsyn.data import near, settling
 from medsyn.data import splits as splitting
-from medsyn.data.columns import categories, marked, numbers, texts
+from medsyn.data.columns import categories, marked, numbers, table, texts
 from medsyn.data.dataset import display
 from medsyn.data.earlier import Earlier
 from medsyn.data.grey import luminance
@@ -146,7 +146,7 @@ class DatasetWriter:
         for file in (self._pixels, self._mask_file, self._thumbnails):
             file.close()
         self._records.close()
-        staged = pq.ParquetFile(self._staging["parquet"])
+        staged = table(self._staging["parquet"])
         places = np.arange(self._count, dtype=np.int32)
         thumbnails = Rows(self._staging["thumbnails"], places, (SIDE, SIDE), np.dtype(np.uint8))
         images = self._images(staged, near.featureless(Pictures([thumbnails])))
@@ -165,8 +165,8 @@ class DatasetWriter:
         meta = self._describe(staged, images, settled, shards, classes, [*(caveats or ()), *alike.caveats], digest)
         meta["masks"] = masks
         staged.close()
-        for file in self._staging.values():
-            file.unlink()
+        for path in self._staging.values():
+            path.unlink()
         return Written({"name": name, "modality": modality, **meta, **(extra or {})}, settled.kept, settled.dropped)
 
     # ---- staging
@@ -236,7 +236,7 @@ class DatasetWriter:
     def _batches(self, kept: np.ndarray) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
         """Records of the images that stay, with their places, some thousand at a time."""
         start = 0
-        for batch in pq.ParquetFile(self._staging["parquet"]).iter_batches(BATCH):
+        for batch in table(self._staging["parquet"]).iter_batches(BATCH):
             low, high = np.searchsorted(kept, [start, start + batch.num_rows])
             places = kept[low:high]
             yield places, batch.take(pa.array(places - start)).to_pylist()
@@ -254,7 +254,8 @@ class DatasetWriter:
         ):
             for rows, records in self._batches(settled.kept):
                 index_rows, target_rows, split_rows = [], [], []
-                for (unit, split, origin, fold), record in zip(settled.of(rows, images), records, strict=True):
+                of = zip(*settled.of(rows, images), records, strict=True)
+                for unit, split, origin, fold, record in of:
                     shard, row = next(places)
                     index_rows.append({**record, "image": image, "shard": shard, "row": row})
                     target_rows += _targets(image, record)
@@ -263,9 +264,11 @@ class DatasetWriter:
                     )
                     lines += _digest_line(record, split)
                     image += 1
-                for writer, table in ((index, index_rows), (targets, target_rows), (splits, split_rows)):
-                    writer.write_table(pa.Table.from_pylist(table, schema=writer.schema))
-        return hashlib.sha256(np.sort(np.frombuffer(bytes(lines), "S32")).tobytes()).hexdigest()
+                for writer, made in ((index, index_rows), (targets, target_rows), (splits, split_rows)):
+                    writer.write_table(pa.Table.from_pylist(made, schema=writer.schema))
+        digests = np.frombuffer(lines, "S32")
+        digests.sort()
+        return hashlib.sha256(digests.data).hexdigest()
 
     def _describe(
         self,
@@ -353,6 +356,6 @@ def _counts(code: np.ndarray, names: Sequence[str], kept: np.ndarray) -> dict[st
 
 def _by_split(labels: Sequence[str], label: np.ndarray, split: np.ndarray) -> dict[str, dict[Split, int]]:
     """Label -> split -> how often both occur together."""
-    table = np.zeros((len(labels), len(SPLITS)), np.int64)
-    np.add.at(table, (label, split), 1)
-    return {name: dict(zip(SPLITS, row, strict=True)) for name, row in zip(labels, table.tolist(), strict=True)}
+    counts = np.zeros((len(labels), len(SPLITS)), np.int64)
+    np.add.at(counts, (label, split), 1)
+    return {name: dict(zip(SPLITS, row, strict=True)) for name, row in zip(labels, counts.tolist(), strict=True)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 
 import numpy as np
@@ -20,7 +21,7 @@ from medsyn.workspace import DATASET, Workspace
 
 def replay(
     journal: Journal, writer: DatasetWriter, workspace: Workspace, options: IngestOptions, where: str
-) -> tuple[list[int], list[str]]:
+) -> tuple[array[int], list[str]]:
     """Put all images of the journal into a dataset.
 
     Args:
@@ -39,7 +40,7 @@ def replay(
     """
     subject_from: Counter[str] = Counter()
     warned: Counter[str] = Counter()
-    ids = []
+    ids = array("q")
     earlier = _Earlier(workspace)
     classes, label_map, own, said = options.classes or (), options.label_map, set[str](), False
     for stored in journal.images():

@@ -84,12 +84,13 @@ def join(
             where="--label-from folder",
             mend=f"The classes named are: {', '.join(classes)}. Correct --classes, or drop folders with --map.",
         )
-    joined = Joined(where="--label-from folder")
+    rows: dict[int, LabelRow] = {}
+    joined = Joined(rows, where="--label-from folder")
     counts = Counter(place.split for place in found.values() if place.split)
     whole = {"train", "val", "test"} <= counts.keys()
     for n, place in labelled.items():
         target = targets[place.folders[0]]
-        joined.rows[n] = LabelRow(target.value, target.state, official_split=place.split if whole else None)
+        rows[n] = LabelRow(target.value, target.state, official_split=place.split if whole else None)
     if counts:
         told = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
         joined.told.append(
