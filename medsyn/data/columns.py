@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from medsyn.data.names import marks
 
-BATCH = 65536
+BATCH = 16384
 
 
 def table(file: Path) -> pq.ParquetFile:

@@ -20,6 +20,9 @@ that all patients share; what is finer than the narrow one does not survive comp
 MARGIN = 2
 """Thumbnail pixels along the border that do not count: a shift brings in others there."""
 
+BLOCK = 256
+"""Pairs at a time: each takes some 60 kB."""
+
 FLAT = 1e-3
 """Length of the details, in grey levels, below which there is nothing to compare."""
 
@@ -59,6 +62,11 @@ def likeness(thumbnails: np.ndarray | Pictures, pairs: np.ndarray) -> np.ndarray
     Returns:
         float32 ``[m]``: the lower of the two multiple correlations, 0 to 1; 0 where a picture is flat.
     """
+    blocks = [_likeness(thumbnails, pairs[start : start + BLOCK]) for start in range(0, len(pairs), BLOCK)]
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def _likeness(thumbnails: np.ndarray | Pictures, pairs: np.ndarray) -> np.ndarray:
     used, place = np.unique(pairs, return_inverse=True)
     first, second = place.reshape(pairs.shape).T
     seen = details(thumbnails[used])

@@ -35,7 +35,7 @@ WINDOW = 64
 MOST_BITS = 0.14
 """Share of differing bits beyond which a pair is not looked at."""
 
-CHUNK = 2048
+CHUNK = 512
 
 LEAST_DETAIL = 1.0
 LEAST_SPREAD = 40.0
@@ -183,14 +183,11 @@ def pairs(
         candidates = candidates[of[:, 0] != of[:, 1]]
         codes = np.setdiff1d(candidates[:, 0] * n + candidates[:, 1], seen)
         seen = np.union1d(seen, codes)
-        for start in range(0, len(codes), CHUNK):
-            both = np.stack(np.divmod(codes[start : start + CHUNK], n), axis=1)
-            both = both[likeness(thumbnails, both) > least]
-            if not len(both):
-                continue
+        both = np.stack(np.divmod(codes, n), axis=1)
+        both = both[likeness(thumbnails, both) > least]
+        if len(both):
             found.append(both)
-            ends = unit[groups[both]]
-            unit = splits.join(ends, len(unit))[unit]
+            unit = splits.join(unit[groups[both]], len(unit))[unit]
     every = np.concatenate(found)
     return every[np.lexsort((every[:, 1], every[:, 0]))]
 
@@ -214,8 +211,8 @@ def _candidates(prints: np.ndarray, rows: np.ndarray, groups: np.ndarray, new_fr
                 same = np.flatnonzero((key[step:] ^ key[:-step]) >> unlike == 0)
                 if not len(same):
                     break
-                for start in range(0, len(same), 16 * CHUNK):
-                    at = same[start : start + 16 * CHUNK]
+                for start in range(0, len(same), 64 * CHUNK):
+                    at = same[start : start + 64 * CHUNK]
                     a, b = order[at], order[at + step]
                     a, b = np.minimum(a, b), np.maximum(a, b)
                     wanted = (groups[a] != groups[b]) & (b >= new_from)

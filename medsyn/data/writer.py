@@ -146,6 +146,7 @@ class DatasetWriter:
         for file in (self._pixels, self._mask_file, self._thumbnails):
             file.close()
         self._records.close()
+        pa.default_memory_pool().release_unused()
         staged = table(self._staging["parquet"])
         places = np.arange(self._count, dtype=np.int32)
         thumbnails = Rows(self._staging["thumbnails"], places, (SIDE, SIDE), np.dtype(np.uint8))
