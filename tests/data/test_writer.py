@@ -185,6 +185,27 @@ def test_ties_to_earlier_subjects_bind_new_ones(tmp_path: Path) -> None:
     assert not first.dropped + second.dropped
 
 
+def test_folds_stay_in_every_round_and_subjects_who_turn_out_to_be_one_share_theirs(tmp_path: Path) -> None:
+    folders, before, drawn = list[Path](), dict[str, int](), list[Image]()
+    for number in range(4):
+        drawn += [Image(f"{number} {i}", 1000 * number + 10 * i, "ab"[i % 3 == 0]) for i in range(7 + 5 * number)]
+        folders.append(tmp_path / str(number))
+        folders[-1].mkdir()
+        commit(folders[-1], drawn, before=Earlier.of(folders[:-1]))
+        table = pd.read_parquet(folders[-1] / "splits.parquet").set_index("subject")
+        assert before.items() <= table["fold"].to_dict().items()
+        before = table["fold"].to_dict()
+    train = table[table["split"] == "train"]["fold"]
+    one, other = (str(train.index[train == fold][0]) for fold in sorted(set(train))[:2])
+    (tmp_path / "joined").mkdir()
+    commit(tmp_path / "joined", [*drawn, Image(one, 90_000, "a", also=other)], before=Earlier.of(folders))
+    after = pd.read_parquet(tmp_path / "joined" / "splits.parquet").drop_duplicates("subject").set_index("subject")
+    assert after.loc[one, "unit"] == after.loc[other, "unit"]
+    assert after.loc[one, "fold"] == after.loc[other, "fold"]
+    rest = after.drop([one, other])["fold"]
+    assert rest.to_dict() == {subject: before[subject] for subject in rest.index}
+
+
 def test_content_digest_does_not_depend_on_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = [Image(f"s{i}", i * 100, "ab"[i % 2]) for i in range(20)]
     (tmp_path / "one").mkdir()
