@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from medsyn.data.thumbnail import SIDE
+
+if TYPE_CHECKING:
+    from medsyn.data.pictures import Pictures
 
 NARROW, WIDE = 0.7, 3.0
 """Deviations of the two Gaussians of the band-pass, in thumbnail pixels. What is coarser than the wide one is anatomy
@@ -13,6 +18,9 @@ that all patients share; what is finer than the narrow one does not survive comp
 
 MARGIN = 2
 """Thumbnail pixels along the border that do not count: a shift brings in others there."""
+
+BLOCK = 256
+"""Pairs at a time: each takes some 60 kB."""
 
 FLAT = 1e-3
 """Length of the details, in grey levels, below which there is nothing to compare."""
@@ -38,7 +46,7 @@ def centred(pictures: np.ndarray) -> np.ndarray:
     return inner - inner.mean(axis=1, keepdims=True)
 
 
-def likeness(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def likeness(thumbnails: np.ndarray | Pictures, pairs: np.ndarray) -> np.ndarray:
     """Whether the two pictures of a pair show one exposure.
 
     The details of one picture are fitted by least squares with the details of the other, their two derivatives and
@@ -47,12 +55,17 @@ def likeness(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     copies that were shifted or cropped by up to a pixel.
 
     Args:
-        thumbnails: ``[n, SIDE, SIDE]``; may be a memory map.
+        thumbnails: ``[n, SIDE, SIDE]``; may be on disk.
         pairs: int64 ``[m, 2]``, places among them.
 
     Returns:
         float32 ``[m]``: the lower of the two multiple correlations, 0 to 1; 0 where a picture is flat.
     """
+    blocks = [_likeness(thumbnails, pairs[start : start + BLOCK]) for start in range(0, len(pairs), BLOCK)]
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def _likeness(thumbnails: np.ndarray | Pictures, pairs: np.ndarray) -> np.ndarray:
     used, place = np.unique(pairs, return_inverse=True)
     first, second = place.reshape(pairs.shape).T
     seen = details(thumbnails[used])

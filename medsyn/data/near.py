@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from medsyn.data import splits
 from medsyn.data.dataset import Dataset
 from medsyn.data.grey import luminance
 from medsyn.data.likeness import SIDE, centred, details, likeness
+from medsyn.data.pictures import Pictures
 from medsyn.data.thumbnail import thumbnail
 
 BITS = 1024
@@ -39,7 +36,7 @@ WINDOW = 64
 MOST_BITS = 0.14
 """Share of differing bits beyond which a pair is not looked at."""
 
-CHUNK = 2048
+CHUNK = 512
 
 LEAST_DETAIL = 1.0
 LEAST_SPREAD = 40.0
@@ -63,7 +60,7 @@ def thumbnails_of(dataset: Dataset) -> np.ndarray:
     return out
 
 
-def fingerprint(thumbnails: np.ndarray) -> np.ndarray:
+def fingerprint(thumbnails: np.ndarray | Pictures) -> np.ndarray:
     """On which side of `BITS` random planes the details of a picture lie.
 
     Two pictures whose details correlate by r differ in a share ``arccos(r) / pi`` of the bits, whatever the pictures
@@ -71,7 +68,7 @@ def fingerprint(thumbnails: np.ndarray) -> np.ndarray:
     0.98. The planes are fixed, so that fingerprints of different ingests can be compared.
 
     Args:
-        thumbnails: uint8 ``[n, SIDE, SIDE]``; may be a memory map.
+        thumbnails: uint8 ``[n, SIDE, SIDE]``; may be on disk.
 
     Returns:
         uint64 ``[n, BITS / 64]``.
@@ -91,11 +88,11 @@ def _planes() -> np.ndarray:
     return (np.unpackbits(drawn).astype(np.float32) * 2 - 1).reshape(-1, BITS)
 
 
-def featureless(thumbnails: np.ndarray) -> np.ndarray:
+def featureless(thumbnails: np.ndarray | Pictures) -> np.ndarray:
     """Pictures that hold too little to tell two patients apart, bool ``[n]``: see `LEAST_DETAIL`.
 
     Args:
-        thumbnails: uint8 ``[n, SIDE, SIDE]``; may be a memory map.
+        thumbnails: uint8 ``[n, SIDE, SIDE]``; may be on disk.
     """
     out = np.empty(len(thumbnails), bool)
     for start in range(0, len(thumbnails), CHUNK):
@@ -127,48 +124,51 @@ def _prefix(n: int) -> int:
     return min(32, math.ceil(math.log2(max(n, 2))) + 11)
 
 
-def pairs(fingerprints: np.ndarray, thumbnails: np.ndarray, groups: np.ndarray, new_from: int = 0) -> np.ndarray:
+def pairs(
+    fingerprints: np.ndarray,
+    thumbnails: np.ndarray | Pictures,
+    groups: np.ndarray,
+    new_from: int = 0,
+    plain: np.ndarray | None = None,
+) -> np.ndarray:
     """Near-duplicate pictures of different groups: enough of them to tie together all groups that share one.
 
     Pairs that share the first bits of a 32-bit half of one of the fingerprint's words are compared. That is every pair
     within `BITS` / 32 - 1 differing bits (the pigeonhole principle), and most of those up to a tenth. Where more than
     `WINDOW` pictures share these bits, each is compared with as many that follow it in the order of the whole word, and
-    no more. So time grows as ``n log n``, and memory by some 300 bytes a picture beside what is passed in.
+    no more. So time grows as ``n log n``, and memory by some 60 bytes a picture beside what is passed in.
 
     Args:
         fingerprints: Of `fingerprint`, uint64 ``[n, k]``.
-        thumbnails: uint8 ``[n, SIDE, SIDE]``; may be a memory map.
+        thumbnails: uint8 ``[n, SIDE, SIDE]``; may be on disk.
         groups: Subject of each picture, integers ``[n]`` from 0. Pairs within one do not count.
         new_from: Pairs of pictures that both stand before this place are not looked for.
+        plain: Of `featureless`, where that is known.
 
     Returns:
         int64 ``[m, 2]``, ascending, the lower place first. A pair whose groups hang together already by others may be
         missing, so that a picture that was copied a thousand times does not cost half a million comparisons.
     """
     n, least = len(fingerprints), threshold(len(fingerprints))
-    useful = np.flatnonzero(~featureless(thumbnails))
-    unit = np.arange(groups.max(initial=-1) + 1)
+    useful = np.flatnonzero(~(featureless(thumbnails) if plain is None else plain)).astype(np.int32)
+    unit = np.arange(groups.max(initial=-1) + 1, dtype=np.int32)
     seen, found = np.zeros(0, np.int64), [np.zeros((0, 2), np.int64)]
-    for candidates in _candidates(fingerprints[useful], useful, groups[useful], new_from):
+    for candidates in _candidates(fingerprints, useful, groups, new_from):
         of = unit[groups[candidates]]
         candidates = candidates[of[:, 0] != of[:, 1]]
         codes = np.setdiff1d(candidates[:, 0] * n + candidates[:, 1], seen)
         seen = np.union1d(seen, codes)
-        for start in range(0, len(codes), CHUNK):
-            both = np.stack(np.divmod(codes[start : start + CHUNK], n), axis=1)
-            both = both[likeness(thumbnails, both) > least]
-            if not len(both):
-                continue
+        both = np.stack(np.divmod(codes, n), axis=1)
+        both = both[likeness(thumbnails, both) > least]
+        if len(both):
             found.append(both)
-            ends = unit[groups[both]].T
-            graph = coo_array((np.ones(len(both)), (ends[0], ends[1])), shape=(len(unit), len(unit)))
-            unit = connected_components(graph, directed=False)[1][unit]
+            unit = splits.join(unit[groups[both]], len(unit))[unit]
     every = np.concatenate(found)
     return every[np.lexsort((every[:, 1], every[:, 0]))]
 
 
 def _candidates(prints: np.ndarray, rows: np.ndarray, groups: np.ndarray, new_from: int) -> Iterator[np.ndarray]:
-    """Pairs of rows, int64 ``[m, 2]``, lower first, for each band: half a word leads, the other half orders.
+    """Pairs of ``rows``, int64 ``[m, 2]``, lower first, for each band: half a word leads, the other half orders.
 
     Sorted words and a window instead of a bucket for each prefix (Bawa 2005, "LSH forest"): a crowded prefix is refined
     by the bits that follow, and cannot blow up.
@@ -176,24 +176,24 @@ def _candidates(prints: np.ndarray, rows: np.ndarray, groups: np.ndarray, new_fr
     most, unlike = int(MOST_BITS * BITS), np.uint64(64 - _prefix(len(rows)))
     for word in range(prints.shape[1]):
         for turned in (False, True):
-            key = prints[:, word]
+            key = prints[rows, word]
             if turned:
                 key = (key << np.uint64(32)) | (key >> np.uint64(32))
             order = np.argsort(key, kind="stable")
-            ordered = key[order]
+            key, order = key[order], rows[order]
             parts = [np.zeros((0, 2), np.int64)]
             for step in range(1, min(WINDOW + 1, len(order))):
-                same = np.flatnonzero((ordered[step:] ^ ordered[:-step]) >> unlike == 0)
+                same = np.flatnonzero((key[step:] ^ key[:-step]) >> unlike == 0)
                 if not len(same):
                     break
-                a, b = order[same], order[same + step]
-                a, b = np.minimum(a, b), np.maximum(a, b)
-                wanted = (groups[a] != groups[b]) & (rows[b] >= new_from)
-                a, b = a[wanted], b[wanted]
-                for start in range(0, len(a), 16 * CHUNK):
-                    one, other = a[start : start + 16 * CHUNK], b[start : start + 16 * CHUNK]
-                    near = _differing(prints[one], prints[other]) <= most
-                    parts.append(np.stack([rows[one[near]], rows[other[near]]], axis=1))
+                for start in range(0, len(same), 64 * CHUNK):
+                    at = same[start : start + 64 * CHUNK]
+                    a, b = order[at], order[at + step]
+                    a, b = np.minimum(a, b), np.maximum(a, b)
+                    wanted = (groups[a] != groups[b]) & (b >= new_from)
+                    a, b = a[wanted], b[wanted]
+                    near = _differing(prints[a], prints[b]) <= most
+                    parts.append(np.stack([a[near], b[near]], axis=1, dtype=np.int64))
             yield np.concatenate(parts)
 
 
@@ -210,40 +210,46 @@ class NearTies:
     """Subjects that are most likely one person.
 
     Attributes:
-        edges: Pairs of subjects, each once, sorted.
+        edges: Pairs of subjects, each once, ascending: ``[k, 2]``, as the subjects were given.
         pairs: The pictures behind them, int64 ``[m, 2]``; places among the earlier pictures, then the new ones.
         caveats: What the reader of every later report must know.
     """
 
-    edges: list[tuple[str, str]]
+    edges: np.ndarray
     pairs: np.ndarray
     caveats: list[str]
 
+    @classmethod
+    def none(cls) -> NearTies:
+        """Nobody is tied to anybody."""
+        return cls(np.zeros((0, 2), "S16"), np.zeros((0, 2), np.int64), [])
 
-def near_ties(thumbnails: np.ndarray, subjects: Sequence[str], new_from: int = 0) -> NearTies:
-    """Subjects tied by near-duplicate pictures, as edges for `medsyn.data.splits.join`.
+
+def near_ties(
+    thumbnails: np.ndarray | Pictures, subjects: np.ndarray, new_from: int = 0, plain: np.ndarray | None = None
+) -> NearTies:
+    """Subjects tied by near-duplicate pictures.
 
     Args:
-        thumbnails: uint8 ``[n, SIDE, SIDE]``, of `thumbnail`; may be a memory map.
-        subjects: Subject of each ``[n]``.
+        thumbnails: uint8 ``[n, SIDE, SIDE]``, of `thumbnail`; may be on disk.
+        subjects: Subject of each ``[n]``: names or their `medsyn.data.names.marks`.
         new_from: How many of the first pictures belong to earlier datasets of the same name. What ties those to one
             another was settled then.
+        plain: Of `featureless`, where that is known.
     """
-    names, groups = np.unique(np.asarray(subjects, str), return_inverse=True)
-    found = pairs(fingerprint(thumbnails), thumbnails, groups, new_from)
+    names, groups = np.unique(subjects, return_inverse=True)
+    found = pairs(fingerprint(thumbnails), thumbnails, groups.astype(np.int32), new_from, plain)
     tied = np.unique(np.sort(groups[found], axis=1), axis=0).reshape(-1, 2)
-    edges = [(str(a), str(b)) for a, b in names[tied]]
-    return NearTies(edges, found, _caveats(edges))
+    return NearTies(names[tied], found, _caveats(tied))
 
 
-def _caveats(edges: Sequence[tuple[str, str]]) -> list[str]:
-    if not edges:
+def _caveats(edges: np.ndarray) -> list[str]:
+    if not len(edges):
         return []
-    left, right = (pd.Series(side, dtype=object) for side in zip(*edges, strict=True))
-    component = splits.join(left, right)
-    sizes = Counter(component.tolist())
-    told = [f"{len(component)} subjects share a nearly identical image with another one and count as {len(sizes)}"]
-    largest = max(sizes.values())
+    subjects, ends = np.unique(edges, return_inverse=True)
+    sizes = np.bincount(splits.join(ends.reshape(-1, 2), len(subjects)))
+    told = [f"{len(subjects)} subjects share a nearly identical image with another one and count as {len(sizes)}"]
+    largest = sizes.max()
     if largest > LARGE_GROUP:
         told.append(
             f"{largest} subjects hang together by nearly identical images and go to one split together: "

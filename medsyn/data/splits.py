@@ -2,97 +2,134 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from medsyn.data.schema import Split
+from medsyn.data.schema import SPLITS, Split
 
 FRACTIONS: dict[Split, float] = {"train": 0.6, "tune": 0.1, "val": 0.15, "test": 0.15}
 TUNE_OF_TRAIN = 0.1
 """Share of a given official training split that becomes tune."""
 
-PRECEDENCE: dict[str, int] = {"test": 3, "val": 2, "tune": 1, "train": 0}
-"""Of identical images across splits the highest keeps its copy."""
-
 _FIRST_FILLED: tuple[Split, ...] = ("train", "test", "val", "tune")
+ORIGINS = ("drawn", "official", "earlier")
+_DRAWN, _OFFICIAL, _EARLIER = range(3)
 FOLDS = 5
+BATCH = 65536
 FEW_UNITS = 10
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Subjects that must stay together, with the label they are stratified by and a split that is given."""
+class Units:
+    """Subjects that must stay together, ``n`` times.
 
-    key: str
-    stratum: str
-    given: str | None = None  # an earlier assignment, or an official split other than train
-    official_train: bool = False
+    Attributes:
+        rank: Of `ranks`, ``S16`` ``[n]``.
+        stratum: Number of the label that they are stratified by, int32 ``[n]``.
+        given: Place in `SPLITS` of an earlier assignment, or of an official split other than train; int8 ``[n]``, -1
+            where there is none.
+        official: Whether they come with an official split, bool ``[n]``.
+        fold: Of an earlier assignment, int8 ``[n]``, -1 where there is none.
+    """
+
+    rank: np.ndarray
+    stratum: np.ndarray
+    given: np.ndarray
+    official: np.ndarray
+    fold: np.ndarray
 
 
-def join(left: pd.Series, right: pd.Series) -> pd.Series:
-    """Connected components of the graph with edges ``left[i]`` - ``right[i]``.
+@dataclass(frozen=True)
+class Drawn:
+    """Where units go: places in `SPLITS` and in `ORIGINS`, and folds; int8 ``[n]`` each."""
+
+    split: np.ndarray
+    origin: np.ndarray
+    fold: np.ndarray
+
+
+def join(edges: np.ndarray, n: int) -> np.ndarray:
+    """Connected components of a graph.
 
     Args:
-        left: Names, str ``[m]``.
-        right: Names, str ``[m]``.
+        edges: Pairs of nodes, int ``[m, 2]``.
+        n: Nodes.
 
     Returns:
-        Component number, int ``[n]``, indexed by name.
+        Number of the component of each node, int32 ``[n]``.
     """
-    codes, nodes = pd.factorize(pd.concat([left, right], ignore_index=True))
-    a, b = codes[: len(left)], codes[len(left) :]
-    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(len(nodes), len(nodes)))
-    return pd.Series(connected_components(graph, directed=False)[1], index=nodes)
+    graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(n, n))
+    return connected_components(graph, directed=False)[1]
 
 
-def rank(key: bytes, unit: str) -> bytes:
-    """The unit's place in the draw: a keyed hash, so that workers agree without talking."""
-    return hmac.new(key, b"split\x1f" + unit.encode(), hashlib.sha256).digest()
+def ranks(key: bytes, names: pa.Array, units: np.ndarray) -> np.ndarray:
+    """Places of units in the draw: keyed hashes, so that workers agree without talking.
+
+    Args:
+        key: The project key.
+        names: All names.
+        units: Places of the units among them, int ``[n]``.
+
+    Returns:
+        ``S16`` ``[n]``.
+    """
+    found = np.empty(len(units), "S16")
+    for start in range(0, len(units), BATCH):
+        called = names.take(pa.array(units[start : start + BATCH])).to_pylist()
+        found[start : start + BATCH] = [
+            hmac.digest(key, b"split\x1f" + name.encode(), "sha256")[:16] for name in called
+        ]
+    return found
 
 
-def draw(units: Sequence[Unit], key: bytes) -> dict[str, tuple[str, str, int]]:
+def draw(units: Units) -> Drawn:
     """Assign every unit.
+
+    Given splits win; the others fill, in the order of their rank, what is missing of `FRACTIONS` within their stratum.
+    Where units are few, train is filled first, then test, val, tune. Folds likewise: whoever has one keeps it, the
+    others get, in the order of their rank, the least filled one of their stratum.
 
     Args:
         units: All units, old and new.
-        key: The project key.
-
-    Returns:
-        unit key -> (split, origin, fold). Given splits win; the others fill, in the order of their rank, what is
-        missing of `FRACTIONS` within their stratum. Where units are few, train is filled first, then test, val, tune.
     """
-    strata: dict[str, list[Unit]] = defaultdict(list)
-    for unit in units:
-        strata[unit.stratum].append(unit)
-    result: dict[str, tuple[str, str, int]] = {}
-    for stratum in sorted(strata):
-        ranked = sorted(strata[stratum], key=lambda u: rank(key, u.key))
-        free_of_choice = [u for u in ranked if u.given is None and not u.official_train]
-        from_official = [u for u in ranked if u.given is None and u.official_train]
-        taken = Counter(u.given for u in ranked if u.given)
-        fold = {u.key: i % FOLDS for i, u in enumerate(ranked)}
-        for u in ranked:
-            if u.given:
-                result[u.key] = (u.given, "official" if u.official_train else "earlier", fold[u.key])
+    count = len(units.rank)
+    drawn = Drawn(*(np.full(count, -1, np.int8) for _ in range(3)))
+    order = np.lexsort((units.rank, units.stratum))
+    for ranked in np.split(order, np.flatnonzero(np.diff(units.stratum[order])) + 1):
+        given, official = units.given[ranked], units.official[ranked]
+        old = given >= 0
+        drawn.split[ranked[old]] = given[old]
+        drawn.origin[ranked] = np.where(official, _OFFICIAL, np.where(old, _EARLIER, _DRAWN))
+        from_official = ranked[~old & official]
         tune = round(TUNE_OF_TRAIN * len(from_official)) or (1 if len(from_official) > 1 else 0)
-        for i, u in enumerate(from_official):
-            result[u.key] = ("tune" if i < tune else "train", "official", fold[u.key])
-        total = len(free_of_choice) + sum(taken.values())
-        slots: list[Split] = []
-        for split, target in targets(total).items():
-            slots += [split] * max(0, target - taken[split])
-        slots += ["train"] * (len(free_of_choice) - len(slots))
-        for u, split in zip(free_of_choice, slots, strict=False):
-            result[u.key] = (split, "drawn", fold[u.key])
-    return result
+        drawn.split[from_official[:tune]] = SPLITS.index("tune")
+        drawn.split[from_official[tune:]] = SPLITS.index("train")
+        free = ranked[~old & ~official]
+        taken = np.bincount(given[old], minlength=len(SPLITS))
+        slots = [
+            np.full(max(0, wanted - taken[SPLITS.index(split)]), SPLITS.index(split), np.int8)
+            for split, wanted in targets(len(free) + int(old.sum())).items()
+        ]
+        slots.append(np.full(len(free), SPLITS.index("train"), np.int8))
+        drawn.split[free] = np.concatenate(slots)[: len(free)]
+        drawn.fold[ranked] = _folds(units.fold[ranked])
+    return drawn
+
+
+def _folds(had: np.ndarray) -> np.ndarray:
+    """Folds of the units of a stratum in the order of their rank; ``had``: those that they have, -1 for none."""
+    fold = had.copy()
+    filled = np.bincount(had[had >= 0], minlength=FOLDS).tolist()
+    for i in np.flatnonzero(had < 0).tolist():
+        fold[i] = least = filled.index(min(filled))
+        filled[least] += 1
+    return fold
 
 
 def targets(n: int) -> dict[Split, int]:

@@ -43,6 +43,7 @@ def read_frame(path: Path, option: str) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
+    head = ""
     try:
         with open(path, "rb") as file:
             head = file.readline().decode("utf-8-sig", "replace")
@@ -50,11 +51,13 @@ def read_frame(path: Path, option: str) -> pd.DataFrame:
     except FileNotFoundError:
         raise DataError("no such file", where=path, mend=f"Check {option}.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as UTF-8 text ({type(error).__name__})", where=path) from None
+        form = "Parquet" if head.startswith("PAR1") else "UTF-8 text"
+        raise DataError(f"cannot be read as {form} ({type(error).__name__})", where=path) from None
     except pd.errors.EmptyDataError:
         raise DataError("has no row", where=path) from None
     except (pd.errors.ParserError, pa.ArrowException):
-        raise DataError("is not a CSV table", where=path) from None
+        form = "sound Parquet" if head.startswith("PAR1") else "a CSV"
+        raise DataError(f"is not {form} table", where=path) from None
     frame.columns = [str(c).strip() for c in frame.columns]
     if not len(frame):
         raise DataError("has no row", where=path)
@@ -78,6 +81,7 @@ def _parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     table, columns = pq.read_table(path), {}
+    table.validate(full=True)  # text that is no text
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
             continue

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medsyn.data import near, settling
 from medsyn.data import splits as splitting
+from medsyn.data.columns import categories, marked, numbers, table, texts
 from medsyn.data.digest import digest
 from medsyn.data.earlier import Earlier
+from medsyn.data.names import NOBODY, codes
 from medsyn.data.near import NearTies
+from medsyn.data.pictures import Pictures, Rows
 from medsyn.data.schema import (
     CLASS_TASK,
     INDEX,
@@ -28,8 +29,9 @@ from medsyn.data.schema import (
     STAGED,
     TARGETS,
     ImageRecord,
+    Split,
 )
-from medsyn.data.settling import Dropped, Settled
+from medsyn.data.settling import Dropped, Images, Settled
 from medsyn.data.thumbnail import SIDE, thumbnails_of
 
 SHARD_BYTES = 64 * 2**20
@@ -167,28 +169,28 @@ class DatasetWriter:
         for file in (self._pixels, self._mask_file, self._thumbnails):
             file.close()
         self._records.close()
-        images = self._column_table(settling.COLUMNS)
-        thumbnails = self._thumbnails_of_all()
-        images["featureless"] = near.featureless(thumbnails)
-        nobody = NearTies([], np.zeros((0, 2), np.int64), [])
+        pa.default_memory_pool().release_unused()
+        staged = table(self._staging["parquet"])
+        places = np.arange(self._count, dtype=np.int32)
+        thumbnails = Rows(self._staging["thumbnails"], places, (SIDE, SIDE), np.dtype(np.uint8))
+        images = self._images(staged, near.featureless(Pictures([thumbnails])))
         before = earlier or Earlier()
-        alike = self._near_ties(thumbnails, images, before) if len(images) and join_alike else nobody
-        settled = settling.settle(images, before.splits, [*before.ties, *alike.edges], key)
-        np.save(self.folder / "thumbnails.npy", thumbnails[settled.kept])
-        # Also of those whose images were all dropped: their next ones belong to the same unit.
-        units = pd.DataFrame({"subject": images["subject"], "unit": settled.unit}).drop_duplicates()
-        units.to_parquet(self.folder / "units.parquet", index=False)
+        alike = self._near_ties(thumbnails, images, before) if len(images.source) and join_alike else NearTies.none()
+        settled = settling.settle(images, before, alike.edges, key)
+        replace(thumbnails, places=settled.kept).save(self.folder / "thumbnails.npy")
+        self._write_units(images, settled)
         shards = self._write_shards(settled.kept, "pixels", "images", self.dtype, self.shape)
         masks = (
             self._write_shards(settled.kept, "masks", "masks", np.dtype("uint8"), self.shape[1:])
             if self._masks
             else None
         )
-        digest = self._write_tables(settled, shards)
-        meta = self._describe(settled, shards, classes, [*(caveats or ()), *alike.caveats], digest)
+        digest = self._write_tables(images, settled, shards)
+        meta = self._describe(staged, images, settled, shards, classes, [*(caveats or ()), *alike.caveats], digest)
         meta["masks"] = masks
-        for staged in self._staging.values():
-            staged.unlink()
+        staged.close()
+        for path in self._staging.values():
+            path.unlink()
         return Written({"name": name, "modality": modality, **meta, **(extra or {})}, settled.kept, settled.dropped)
 
     # ---- staging
@@ -199,26 +201,36 @@ class DatasetWriter:
         self._records.write_table(pa.Table.from_pydict(waiting, STAGED))
         self._waiting = _no_rows()
 
-    def _column_table(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Some columns of all images; missing values are None."""
-        table = pq.read_table(self._staging["parquet"], columns=list(columns))
-        frame = table.to_pandas(types_mapper=None)
-        for column in frame.columns:
-            if frame[column].dtype.kind not in "iufb":
-                values = frame[column].astype(object)
-                frame[column] = values.where(values.notna(), None)
-        return frame
-
-    def _thumbnails_of_all(self) -> np.ndarray:
-        if not self._count:
-            return np.zeros((0, SIDE, SIDE), np.uint8)
-        return np.memmap(self._staging["thumbnails"], np.uint8, "r").reshape(self._count, SIDE, SIDE)
+    def _images(self, staged: pq.ParquetFile, featureless: np.ndarray) -> Images:
+        subjects, first, subject = np.unique(marked(staged, "subject"), return_index=True, return_inverse=True)
+        pictures, pixels = codes(marked(staged, "pixel_digest"))
+        label, labels = categories(staged, "label")
+        subject = subject.astype(np.int32)
+        also, study = (marked(staged, column) for column in ("also_subject", "study"))
+        return Images(
+            source=numbers(staged, "source", "int64"),
+            frame=numbers(staged, "frame"),
+            subject=subject,
+            subjects=subjects,
+            names=texts(staged, "subject", first),
+            pixels=pixels,
+            pictures=pictures,
+            label=label,
+            labels=labels,
+            official=categories(staged, "official_split", SPLITS)[0].astype(np.int8),
+            featureless=featureless,
+            also=(subject[also != NOBODY], also[also != NOBODY]),
+            studies=(subject[study != NOBODY], study[study != NOBODY]),
+        )
 
     @staticmethod
-    def _near_ties(thumbnails: np.ndarray, images: pd.DataFrame, before: Earlier) -> NearTies:
-        known = len(before.subjects)
-        every = np.concatenate([before.thumbnails, thumbnails]) if known else thumbnails
-        return near.near_ties(every, [*before.subjects, *images["subject"]], known)
+    def _near_ties(thumbnails: Rows, images: Images, before: Earlier) -> NearTies:
+        return near.near_ties(
+            Pictures([*before.pictures.parts, thumbnails]),
+            np.concatenate([before.shown[:, 0], images.subjects[images.subject]]),
+            len(before.shown),
+            np.concatenate([before.featureless, images.featureless]),
+        )
 
     # ---- writing
 
@@ -229,22 +241,30 @@ class DatasetWriter:
         shards = []
         for number, start in enumerate(range(0, len(kept), per_shard)):
             rows = kept[start : start + per_shard]
-            file_path = self.folder / f"{name}-{number:05d}.npy"
-            np.save(file_path, _read_rows(self._staging[staged], rows, dtype, shape))
-            digest = hashlib.sha256(file_path.read_bytes()).hexdigest()
-            shards.append({"file": file_path.name, "images": len(rows), "sha256": digest})
+            file = self.folder / f"{name}-{number:05d}.npy"
+            digest = Rows(self._staging[staged], rows, shape, dtype).save(file)
+            shards.append({"file": file.name, "images": len(rows), "sha256": digest})
         return shards
+
+    def _write_units(self, images: Images, settled: Settled) -> None:
+        """The unit of every subject, also of those whose images were all dropped: their next ones belong to it."""
+        schema = pa.schema([("subject", pa.string()), ("unit", pa.string())])
+        with pq.ParquetWriter(self.folder / "units.parquet", schema) as units:
+            for start in range(0, len(images.names), BATCH):
+                subject = images.names.slice(start, BATCH)
+                unit = images.names.take(pa.array(settled.unit[start : start + BATCH]))
+                units.write_table(pa.Table.from_arrays([subject, unit], schema=schema))
 
     def _batches(self, kept: np.ndarray) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
         """Records of the images that stay, with their places, some thousand at a time."""
         start = 0
-        for batch in pq.ParquetFile(self._staging["parquet"]).iter_batches(BATCH):
+        for batch in table(self._staging["parquet"]).iter_batches(BATCH):
             low, high = np.searchsorted(kept, [start, start + batch.num_rows])
             places = kept[low:high]
             yield places, batch.take(pa.array(places - start))
             start += batch.num_rows
 
-    def _write_tables(self, settled: Settled, shards: list[dict[str, Any]]) -> str:
+    def _write_tables(self, images: Images, settled: Settled, shards: list[dict[str, Any]]) -> str:
         """Write index, targets and splits; the content digest."""
         ends = np.cumsum([shard["images"] for shard in shards], dtype=np.int64)
         lines = bytearray()
@@ -255,39 +275,42 @@ class DatasetWriter:
             pq.ParquetWriter(self.folder / "splits.parquet", SPLIT_TABLE) as splits,
         ):
             for rows, records in self._batches(settled.kept):
-                images = np.arange(first, first + len(rows))
+                numbered = np.arange(first, first + len(rows))
                 first += len(rows)
-                shard = np.searchsorted(ends, images, "right")
-                row = images - np.concatenate([[0], ends])[shard]
-                unit = [settled.unit[i] for i in rows]
-                split, origin, fold = zip(*(settled.assignment[u] for u in unit), strict=True) if unit else ((), (), ())
-                place = {"image": images, "shard": shard, "row": row}
-                drawn = {"image": images, "unit": unit, "split": split, "origin": origin, "fold": fold}
+                shard = np.searchsorted(ends, numbered, "right")
+                row = numbered - np.concatenate([[0], ends])[shard]
+                unit, split, origin, fold = settled.of(rows, images)
+                place = {"image": numbered, "shard": shard, "row": row}
+                drawn = {"image": numbered, "unit": unit, "split": split, "origin": origin, "fold": fold}
                 index.write_table(_table(INDEX, place, records))
                 splits.write_table(_table(SPLIT_TABLE, drawn, records))
-                targets.write_table(_targets(images, records))
+                targets.write_table(_targets(numbered, records))
                 lines += _digest_lines(records, split)
-        return hashlib.sha256(np.sort(np.frombuffer(bytes(lines), "S32")).tobytes()).hexdigest()
+        digests = np.frombuffer(lines, "S32")
+        digests.sort()
+        return hashlib.sha256(digests.data).hexdigest()
 
     def _describe(
         self,
+        staged: pq.ParquetFile,
+        images: Images,
         settled: Settled,
         shards: list[dict[str, Any]],
         classes: Sequence[str] | None,
         caveats: list[str],
         content_digest: str,
     ) -> dict[str, Any]:
-        columns = ("label", "subject", "source_height", "source_width", "modality", "display_source")
-        images = self._column_table(columns).loc[settled.kept]
-        images["unit"] = settled.unit[settled.kept]
-        images["split"] = images["unit"].map({unit: split for unit, (split, _, _) in settled.assignment.items()})
-        labelled = images[images["label"].notna()]
-        classes = list(classes or sorted(labelled["label"].unique()))
-        in_split: dict[str, Counter[str]] = {c: Counter(of["split"]) for c, of in labelled.groupby("label")}
-        units_in: dict[str, Counter[str]] = {
-            c: Counter(of.drop_duplicates("unit")["split"]) for c, of in labelled.groupby("label")
-        }
-        units = {c: {s: units_in[c][s] if c in units_in else 0 for s in SPLITS} for c in classes}
+        kept, labels = settled.kept, images.labels
+        label, subject = images.label[kept], images.subject[kept]
+        unit = settled.unit[subject]
+        here = np.bincount(label[label >= 0], minlength=len(labels))
+        classes = list(classes or sorted(name for name, n in zip(labels, here, strict=True) if n))
+        known = label >= 0
+        in_split = _by_split(labels, label[known], settled.split[unit[known]])
+        of_unit, of_label = np.divmod(np.unique(unit[known].astype(np.int64) * len(labels) + label[known]), len(labels))
+        units_in = _by_split(labels, of_label, settled.split[of_unit])
+        nowhere: dict[Split, int] = dict.fromkeys(SPLITS, 0)
+        units = {c: units_in.get(c, nowhere) for c in classes}
         return {
             "schema": SCHEMA_VERSION,
             "classes": classes,
@@ -300,30 +323,18 @@ class DatasetWriter:
             "condition_schema": {"class": {"kind": "categorical", "values": classes}},
             "content_digest": content_digest,
             "fingerprint": {
-                "images": len(images),
-                "subjects": int(images["subject"].nunique()),
-                "unlabelled": len(images) - len(labelled),
-                "images_per_class": {c: {s: in_split[c][s] if c in in_split else 0 for s in SPLITS} for c in classes},
+                "images": len(kept),
+                "subjects": len(np.unique(subject)),
+                "unlabelled": int((~known).sum()),
+                "images_per_class": {c: in_split.get(c, nowhere) for c in classes},
                 "units_per_class": units,
-                "source_height": _quartiles(images["source_height"]),
-                "source_width": _quartiles(images["source_width"]),
-                "modalities": dict(sorted(Counter(images["modality"]).items())),
-                "display_sources": dict(sorted(Counter(images["display_source"]).items())),
+                "source_height": _quartiles(numbers(staged, "source_height")[kept]),
+                "source_width": _quartiles(numbers(staged, "source_width")[kept]),
+                "modalities": _counts(*categories(staged, "modality"), kept),
+                "display_sources": _counts(*categories(staged, "display_source"), kept),
             },
             "caveats": caveats + splitting.caveats(units),
         }
-
-
-def _read_rows(file: Path, rows: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Some rows of a raw file; where it ends early, zeros. Read, not mapped: mapped pages stay in memory."""
-    out = np.zeros((len(rows), *shape), dtype)
-    size = dtype.itemsize * int(np.prod(shape))
-    target = memoryview(out.reshape(-1).view(np.uint8))
-    with open(file, "rb") as source:
-        for k, row in enumerate(rows):
-            source.seek(int(row) * size)
-            source.readinto(target[k * size : (k + 1) * size])
-    return out
 
 
 def _no_rows() -> dict[str, list[Any]]:
@@ -358,5 +369,17 @@ def _digest_lines(records: pa.RecordBatch, splits: Sequence[str]) -> bytes:
     return b"".join(hashlib.sha256(" ".join(line).encode()).digest() for line in zip(*columns, strict=True))
 
 
-def _quartiles(values: pd.Series) -> list[float]:
+def _quartiles(values: np.ndarray) -> list[float]:
     return [float(q) for q in np.percentile(values, [0, 25, 50, 75, 100])] if len(values) else []
+
+
+def _counts(code: np.ndarray, names: Sequence[str], kept: np.ndarray) -> dict[str, int]:
+    found = np.bincount(code[kept], minlength=len(names)).tolist()
+    return {name: n for name, n in sorted(zip(names, found, strict=True)) if n}
+
+
+def _by_split(labels: Sequence[str], label: np.ndarray, split: np.ndarray) -> dict[str, dict[Split, int]]:
+    """Label -> split -> how often both occur together."""
+    counts = np.zeros((len(labels), len(SPLITS)), np.int64)
+    np.add.at(counts, (label, split), 1)
+    return {name: dict(zip(SPLITS, row, strict=True)) for name, row in zip(labels, counts.tolist(), strict=True)}

@@ -9,11 +9,17 @@ from medsyn.errors import DataError
 from medsyn.ingest import dicom
 from medsyn.ingest.labels import Joined, LabelSource
 from medsyn.ingest.labels.folders import may_be_classes
+from medsyn.ingest.numbered import NumberSet
 from medsyn.ingest.scan import Input
 from medsyn.ingest.source import Probe, Refused
 from medsyn.progress import Progress
 
 _BY_FOLDER = "--label-from folder"
+
+_NOT_RAW = Refused("not_raw", "in a folder of BIDS that holds no raw data")
+_NOTHING = Refused("no_label", "nothing names its class")
+_UNCERTAIN = Refused("uncertain_label", "its label is uncertain")
+_EMPTY = Refused("no_label", "its label is empty")
 
 
 def of_other_modality(probes: Sequence[Probe], codes: list[str], named: bool, modality: str) -> dict[int, Refused]:
@@ -37,13 +43,17 @@ def join(
     Raises:
         DataError: No file has a label, or all have the same.
     """
-    kinds = {p.number: p.kind for p in wanted}
-    not_raw = source.not_raw(inputs) & kinds.keys()
-    refused = {n: Refused("not_raw", "in a folder of BIDS that holds no raw data") for n in not_raw}
-    kinds = {n: kind for n, kind in kinds.items() if n not in not_raw}
-    numbers = {n for n, kind in kinds.items() if kind != "npz"}
+    not_raw = source.not_raw(inputs)
+    refused, numbers, npz = dict[int, Refused](), NumberSet(), False
+    for p in wanted:
+        if p.number in not_raw:
+            refused[p.number] = _NOT_RAW
+        elif p.kind == "npz":
+            npz = True
+        else:
+            numbers.add(p.number)
     joined = source.join(inputs, wanted, numbers, key) if numbers else Joined(labelled=False)
-    if len(numbers) < len(kinds) and source.table is not None:
+    if npz and source.table is not None:
         joined.caveats.append("the labels file does not apply to npz files: they carry their own labels")
     if joined.unmatched:
         joined.caveats.append(
@@ -51,37 +61,40 @@ def join(
         )
     if not joined.labelled:
         return joined, refused
-    for n in sorted(numbers):
+    there: set[str] = set()
+    for n in numbers:
         row = joined.rows.get(n)
         if row is None:
-            refused[n] = Refused("no_label", "nothing names its class")
+            refused[n] = _NOTHING
         elif row.state == "uncertain":
-            refused[n] = Refused("uncertain_label", "its label is uncertain")
+            refused[n] = _UNCERTAIN
         elif row.label is None:
-            refused[n] = Refused("no_label", "its label is empty")
-    classes = sorted({str(joined.rows[n].label) for n in numbers - refused.keys()})
-    if len(classes) < 2 and len(numbers) == len(kinds):
-        raise _one_class(source, inputs, kinds, classes, joined.where, masks)
+            refused[n] = _EMPTY
+        else:
+            there.add(row.label)
+    if len(there) < 2 and not npz:
+        raise _one_class(source, inputs, wanted, sorted(there), joined.where, masks)
     return joined, refused
 
 
 def _one_class(
     source: LabelSource,
     inputs: Iterable[Input],
-    kinds: Mapping[int, str],
+    wanted: Iterable[Probe],
     classes: Sequence[str],
     where: str,
     masks: bool,
 ) -> DataError:
-    scans = (i for i in inputs if i.number in kinds)
-    others = ways_to_label(scans, {(kind, ""): 1 for kind in kinds.values()}, masks)
+    numbers = NumberSet(p.number for p in wanted)
+    scans = (i for i in inputs if i.number in numbers)
+    others = ways_to_label(scans, {(p.kind, ""): 1 for p in wanted}, masks)
     if source.options.label_from is None:
         others[0] = "another --label-column"
     elif source.options.label_from == "folder":
         others = ["the path of the folder that holds one folder a class", *(w for w in others if w != _BY_FOLDER)]
     found = f"only the class '{classes[0]}'" if classes else "no label at all"
     return DataError(
-        f"{found} for {len(kinds)} images",
+        f"{found} for {len(numbers)} images",
         where=where,
         mend=f"Two classes are needed: say {', or '.join(others)}.",
     )

@@ -12,6 +12,7 @@ from medsyn.errors import DataError
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.labels import LabelRow, LabelSource
 from medsyn.ingest.labels.folders import places
+from medsyn.ingest.numbered import NumberMap, NumberSet, Worked
 from medsyn.ingest.source import Probe
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Claim:
 
 def require(
     source: LabelSource, inputs: Iterable[Input], wanted: Iterable[Probe], rows: Mapping[int, LabelRow], key: bytes
-) -> tuple[dict[int, Claim], list[str]]:
+) -> tuple[Mapping[int, Claim], list[str]]:
     """Settle the patient of every file that will be read.
 
     A patient is named by the header (PatientID, else StudyInstanceUID), by the labels table, by BIDS, or by
@@ -59,14 +60,13 @@ def require(
     Raises:
         DataError: There are files of which nothing names the patient.
     """
-    named = {p.number: bool(p.names.keys() & {"patient", "study"}) for p in wanted if p.kind != "npz"}
+    named = NumberMap((p.number, p.names.keys() & {"patient", "study"} != set()) for p in wanted if p.kind != "npz")
     participants = source.participants(inputs)
     by_folder = _BY_FOLDER.fullmatch(source.options.subject_from or "")
     level = int(by_folder[1]) if by_folder and by_folder[1] else None
     folders, told = _folders(source, inputs, named.keys(), level) if by_folder else ({}, [])
-    claims: dict[int, Claim] = {}
-    nobody = 0
-    for number, by_header in named.items():
+
+    def claims(number: int) -> list[Claim]:
         names: list[tuple[str, Literal["table", "bids", "folder"]]] = []
         row = rows.get(number)
         if row is not None and row.subject is not None:
@@ -76,13 +76,17 @@ def require(
             names.append((dataset.subject(participant, key), "bids"))
         if number in folders:
             names.append((keyed(key, "subject-folder", folders[number]), "folder"))
-        if names:
-            claims[number] = Claim(*names[0], names[1][0] if len(names) > 1 else None)
+        return [Claim(*names[0], names[1][0] if len(names) > 1 else None)] if names else []
+
+    claimed, nobody = NumberSet(), 0
+    for number, by_header in named.items():
+        if claims(number):
+            claimed.add(number)
         else:
             nobody += not by_header
     if nobody and source.options.subject_from != "file":
         raise _unknown(source, nobody, len(named), _patients_folders(source, inputs, named.keys()))
-    return claims, told
+    return Worked(claimed, lambda number: claims(number)[0]), told
 
 
 def _folders(

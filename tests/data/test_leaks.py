@@ -72,7 +72,15 @@ class Committed:
 
     @cached_property
     def splits(self) -> dict[str, str]:
-        return Earlier.of(self.folders).splits
+        return self._of("split")
+
+    @cached_property
+    def folds(self) -> dict[str, int]:
+        return self._of("fold")
+
+    def _of(self, column: str) -> dict:
+        tables = pd.concat(pd.read_parquet(folder / "splits.parquet") for folder in self.folders)
+        return tables.drop_duplicates("subject").set_index("subject")[column].to_dict()
 
 
 def commit(folder: Path, images: Sequence[Image], key: bytes, before: Committed | None = None) -> Committed:
@@ -202,8 +210,9 @@ def test_only_real_ties_make_units(first: tuple[Cohort, Committed, bytes]) -> No
     cohort, done, _ = first
     edges = [(i.subject, f"exposure {i.exposure}") for i in cohort.images if i.exposure >= 0]
     edges += [(i.subject, i.subject) for i in cohort.images]
-    of = splits.join(*(pd.Series(side, dtype=object) for side in zip(*edges, strict=True)))
-    expected = done.rows["subject"].map(of)
+    code, names = pd.factorize(pd.Series([name for edge in edges for name in edge]))
+    component = splits.join(code.reshape(-1, 2), len(names))
+    expected = done.rows["subject"].map(dict(zip(names, component, strict=True)))
     assert (expected.groupby(done.rows["unit"]).nunique() == 1).all()
     assert (done.rows["unit"].groupby(expected).nunique() == 1).all()
     empty = done.rows[done.rows["exposure"] < 0]
@@ -250,7 +259,7 @@ def test_adding_data_moves_nobody_and_leaks_nothing(first: tuple[Cohort, Committ
     second = commit(tmp_path, later(cohort, done, 11), key, before=done)
     for row in second.rows.itertuples():
         if row.subject in done.splits:
-            assert row.split == done.splits[row.subject]
+            assert (row.split, row.fold) == (done.splits[row.subject], done.folds[row.subject])
     both = pd.concat([done.rows, second.rows])
     for column in ("subject", "pixel_digest"):
         assert spread(both, column).empty, column

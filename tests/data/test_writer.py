@@ -14,10 +14,10 @@ from helpers import shown_as_stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsyn.data import Dataset, settling, writer
+from medsyn.data import Dataset, writer
 from medsyn.data.earlier import Earlier
-from medsyn.data.schema import ImageRecord
-from medsyn.data.splits import PRECEDENCE
+from medsyn.data.names import marks
+from medsyn.data.schema import SPLITS, ImageRecord
 from medsyn.data.writer import DatasetWriter, Written
 from medsyn.errors import DataError
 from medsyn.workspace import write_json
@@ -47,7 +47,7 @@ def commit(
     folder: Path,
     images: Sequence[Image],
     earlier: Mapping[str, str] | None = None,
-    earlier_ties: Sequence[tuple[str, str]] = (),
+    before: Earlier | None = None,
 ) -> Written:
     target = DatasetWriter(folder, size=SIDE, dtype="uint16")
     for i, image in enumerate(images):
@@ -61,11 +61,17 @@ def commit(
             study=image.study,
         )
         target.add(record, noise(image.pixels))
-    written = target.finish(
-        key=KEY, name="x", modality="xray", earlier=Earlier(dict(earlier or {}), list(earlier_ties))
-    )
+    written = target.finish(key=KEY, name="x", modality="xray", earlier=before or known(earlier or {}))
     write_json(folder / "dataset.json", written.meta)
     return written
+
+
+def known(split_of: Mapping[str, str]) -> Earlier:
+    """Subjects of earlier datasets."""
+    subjects = np.array(list(marks(split_of)), "S16")
+    split = np.array([SPLITS.index(split) for split in split_of.values()], np.int8)  # type: ignore[arg-type]
+    order = np.argsort(subjects)
+    return Earlier(subjects[order], split[order], np.full(len(order), -1, np.int8))
 
 
 def split_rows(folder: Path) -> pd.DataFrame:
@@ -86,7 +92,7 @@ images = st.lists(
     min_size=1,
     max_size=30,
 )
-earlier_splits = st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.sampled_from(list(PRECEDENCE)), max_size=5)
+earlier_splits = st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.sampled_from(SPLITS), max_size=5)
 
 
 @given(images, earlier_splits)
@@ -165,19 +171,39 @@ def test_a_new_subject_follows_an_earlier_one_whose_pictures_were_all_dropped(tm
 
 def test_ties_to_earlier_subjects_bind_new_ones(tmp_path: Path) -> None:
     """Of the earlier B (test), nothing is here but another name, a study and a picture."""
-    first = commit(tmp_path, [Image("B", 700)])
-    (digest,) = split_rows(tmp_path)["pixel_digest"]
-    known = [*settling.ties("B", "B2", "study", digest), *settling.ties("C", None, None, "other")]
+    earlier = [Image("B", 700, official="test", also="B2", study="study"), Image("C", 900, official="val")]
+    first = commit(tmp_path, earlier)
     (tmp_path / "next").mkdir()
     drawn = [Image("B2", 100), Image("X", 200, study="study"), Image("Y", 700), Image("Z", 300, also="B")]
     drawn += [Image(f"n{i}", 1000 + 10 * i) for i in range(20)]
-    second = commit(tmp_path / "next", drawn, {"B": "test", "C": "val"}, known)
+    second = commit(tmp_path / "next", drawn, before=Earlier.of([tmp_path]))
     rows = split_rows(tmp_path / "next")
     tied = rows.loc[["key0", "key1", "key2", "key3"]]
     assert (set(tied["split"]), set(tied["origin"]), tied["unit"].nunique()) == ({"test"}, {"earlier"}, 1)
     assert set(rows["unit"]) <= set(rows["subject"])
     assert rows["unit"].nunique() == 21
     assert not first.dropped + second.dropped
+
+
+def test_folds_stay_in_every_round_and_subjects_who_turn_out_to_be_one_share_theirs(tmp_path: Path) -> None:
+    folders, before, drawn = list[Path](), dict[str, int](), list[Image]()
+    for number in range(4):
+        drawn += [Image(f"{number} {i}", 1000 * number + 10 * i, "ab"[i % 3 == 0]) for i in range(7 + 5 * number)]
+        folders.append(tmp_path / str(number))
+        folders[-1].mkdir()
+        commit(folders[-1], drawn, before=Earlier.of(folders[:-1]))
+        table = pd.read_parquet(folders[-1] / "splits.parquet").set_index("subject")
+        assert before.items() <= table["fold"].to_dict().items()
+        before = table["fold"].to_dict()
+    train = table[table["split"] == "train"]["fold"]
+    one, other = (str(train.index[train == fold][0]) for fold in sorted(set(train))[:2])
+    (tmp_path / "joined").mkdir()
+    commit(tmp_path / "joined", [*drawn, Image(one, 90_000, "a", also=other)], before=Earlier.of(folders))
+    after = pd.read_parquet(tmp_path / "joined" / "splits.parquet").drop_duplicates("subject").set_index("subject")
+    assert after.loc[one, "unit"] == after.loc[other, "unit"]
+    assert after.loc[one, "fold"] == after.loc[other, "fold"]
+    rest = after.drop([one, other])["fold"]
+    assert rest.to_dict() == {subject: before[subject] for subject in rest.index}
 
 
 def test_content_digest_does_not_depend_on_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

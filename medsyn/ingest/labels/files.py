@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsyn.data.tables import plain_name, stem
+from medsyn.ingest.numbered import NumberMap, NumberSet
 
 if TYPE_CHECKING:
     from medsyn.ingest.scan import Input
@@ -29,8 +30,8 @@ class Named:
         ambiguous: Places of the names that mean several files.
     """
 
-    key_of: dict[int, int] = field(default_factory=dict)
-    used: set[int] = field(default_factory=set)
+    key_of: NumberMap = field(default_factory=NumberMap)
+    used: NumberSet = field(default_factory=NumberSet)
     same: dict[int, int] = field(default_factory=dict)
     ambiguous: list[int] = field(default_factory=list)
 
@@ -58,19 +59,20 @@ def find(names: Sequence[str], inputs: Iterable[Input], wanted: Set[int], folder
     """
     place = {name: k for k, name in enumerate(names) if name}
     depths = sorted({name.count("/") for name in names if "/" in name})
-    result, rank = Named(), {}
-    settled: set[int] = set()
+    result, rank, settled = Named(), NumberMap(), NumberSet()
     for way in (_ABSOLUTE, _RELATIVE, *([_END] if depths else []), _NAME, _STEM):
-        hits: dict[int, int | list[int]] = {}
+        hits, more = NumberMap(), dict[int, list[int]]()
         forms = _Forms(way, folder, depths, any(name.startswith("../") for name in names))
         for item in inputs:
             for form in forms.of(item):
                 k = place.get(form)
                 if k is not None and k not in settled:
-                    _append(hits, k, item.number)
+                    had = more.get(k, [hits.setdefault(k, item.number)])
+                    if had[-1] != item.number:
+                        more[k] = [*had, item.number]
         for k, hit in hits.items():
             settled.add(k)
-            several = hit if isinstance(hit, list) else [hit]
+            several = more.get(k, [hit])
             mine = [n for n in several if n in wanted] or several
             if len(mine) > 1:
                 result.ambiguous += [k] if mine[0] in wanted else []
@@ -129,11 +131,3 @@ class _Forms:
 def _full(item: Input) -> str:
     path = item.name.replace(os.sep, "/")
     return posixpath.normpath(path) if "/../" in path else path
-
-
-def _append(hits: dict[int, int | list[int]], k: int, number: int) -> None:
-    had = hits.setdefault(k, number)
-    if isinstance(had, list):
-        had += [number] if had[-1] != number else []
-    elif had != number:
-        hits[k] = [had, number]

@@ -90,11 +90,13 @@ def join(
             where="--label-from folder",
             mend=f"The classes named are: {', '.join(classes)}. Correct --classes, or drop folders with --map.",
         )
+    rows: dict[int, LabelRow] = {}
+    joined.rows = rows
     counts = Counter(place.split for place in found.values() if place.split)
     whole = {"train", "val", "test"} <= counts.keys()
     for n, place in labelled.items():
         target = targets[place.folders[0]]
-        joined.rows[n] = LabelRow(target.value, target.state, official_split=place.split if whole else None)
+        rows[n] = LabelRow(target.value, target.state, official_split=place.split if whole else None)
     if counts:
         told = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
         joined.told.append(

@@ -16,6 +16,7 @@ from medsyn.errors import DataError
 from medsyn.ingest.deidentify import IDENTIFIERS, keyed
 from medsyn.ingest.labels import files
 from medsyn.ingest.labels.identifiers import COLUMNS, mended
+from medsyn.ingest.numbered import NumberMap, NumberSet
 from medsyn.ingest.source import Probe
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Fit:
     kind: str
     keys: Sequence[str]
     codes: np.ndarray
-    key_of: dict[int, int] = field(default_factory=dict)
-    used: set[int] = field(default_factory=set)
+    key_of: NumberMap = field(default_factory=NumberMap)
+    used: NumberSet = field(default_factory=NumberSet)
     ambiguous: Sequence[int] = ()
     told: list[str] = field(default_factory=list)
 
@@ -61,7 +62,7 @@ class Fit:
 
     def unmatched(self) -> int:
         """Rows that fit no file."""
-        return len(self.codes) - int(np.isin(self.codes, list(self.used)).sum())
+        return len(self.codes) - int(self.used.mask(len(self.keys))[self.codes].sum())
 
 
 class Matcher:
@@ -150,7 +151,7 @@ class Matcher:
             named = files.find(fit.keys, self.inputs, self.numbers, self.where.parent)
             fit.key_of, fit.used, fit.ambiguous = named.key_of, named.used, named.ambiguous
             # Files that will not be read have their row, too, but it is of no use.
-            fit.key_of = {n: k for n, k in fit.key_of.items() if n in self.numbers}
+            fit.key_of = NumberMap((n, k) for n, k in fit.key_of.items() if n in self.numbers)
             fit.merge(named.same)
         else:
             there = self._files_of(kind)

@@ -14,6 +14,7 @@ from medsyn.ingest.bids import BidsSet
 from medsyn.ingest.labels import folders, tags
 from medsyn.ingest.labels.table import LabelTable
 from medsyn.ingest.labels.values import Joined, LabelRow
+from medsyn.ingest.numbered import Worked
 from medsyn.ingest.source import Probe
 
 if TYPE_CHECKING:
@@ -120,10 +121,14 @@ class LabelSource:
         else:
             return Joined(labelled=False)
         if tabled is not None:
-            nothing = LabelRow()
-            for n, row in joined.rows.items():
-                other = tabled.rows.get(n, nothing)
-                joined.rows[n] = replace(row, subject=other.subject, covariates=other.covariates, targets=other.targets)
+            own, told, nothing = joined.rows, tabled.rows, LabelRow()
+
+            def both(number: int) -> LabelRow:
+                other = told.get(number, nothing)
+                subject, covariates, targets = other.subject, other.covariates, other.targets
+                return replace(own[number], subject=subject, covariates=covariates, targets=targets)
+
+            joined.rows = Worked(own, both)
             joined.unmatched = tabled.unmatched
             joined.told += tabled.told
             joined.caveats += tabled.caveats
@@ -151,7 +156,7 @@ class LabelSource:
                     where=", ".join(b.root for b in self.bids),
                     mend="Say --label-column, or ingest them one after the other.",
                 )
-            joined.rows.update(part.rows)
+            joined.rows = {**joined.rows, **part.rows}
             joined.unmatched += part.unmatched
             joined.told += [line for line in part.told if line not in joined.told]
             joined.caveats += [line for line in part.caveats if line not in joined.caveats]

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from medsyn.ingest.deidentify import Covariates, keyed
 from medsyn.ingest.labels.identifiers import SUBJECT_COLUMNS
 from medsyn.ingest.labels.matching import Fit, Matcher
 from medsyn.ingest.labels.values import NOTHING, Joined, LabelRow, Target, check_map, meaning
+from medsyn.ingest.numbered import Worked
 from medsyn.ingest.source import Probe
 
 if TYPE_CHECKING:
@@ -167,9 +168,9 @@ class LabelTable:
             told = [f"labels: rows belong to files by {fit.holds} in column '{fit.column}' ({len(fit.key_of)} files)"]
         rows = _Rows(self, fit, key)
         rows.check(where)
-        of_key = cache(rows.row)
+        of_key = lru_cache(rows.row)  # files of one patient mostly lie beside one another
         joined = Joined(
-            rows={number: of_key(k) for number, k in fit.key_of.items()},
+            rows=Worked(fit.key_of, lambda number: of_key(fit.key_of[number])),
             unmatched=fit.unmatched(),
             told=told + fit.told,
             where=f"{self.path}, column '{self.label_columns[0]}'" if self.label_columns else str(self.path),
@@ -221,9 +222,9 @@ class _Rows:
         values = [value_of(text) for text in texts]
         distinct = list(dict.fromkeys(v for v in values if v is not None))
         code_of: dict[Any, int] = {None: -1, **{v: i for i, v in enumerate(distinct)}}
-        codes = np.array([code_of[v] for v in values], dtype=np.int64)[places]
-        low = np.full(len(self.fit.keys), len(distinct), dtype=np.int64)
-        high = np.full(len(self.fit.keys), -1, dtype=np.int64)
+        codes = np.array([code_of[v] for v in values], dtype=np.int32)[places]
+        low = np.full(len(self.fit.keys), len(distinct), dtype=np.int32)
+        high = np.full(len(self.fit.keys), -1, dtype=np.int32)
         known = codes >= 0
         np.minimum.at(low, self.fit.codes[known], codes[known])
         np.maximum.at(high, self.fit.codes[known], codes[known])
@@ -235,7 +236,7 @@ class _Rows:
         Raises:
             DataError: There are some.
         """
-        used = np.array(sorted({*self.fit.key_of.values()}), dtype=np.int64)
+        used = self.fit.key_of.different()
         for name, (low, high, distinct) in self._fields.items():
             wrong = used[low[used] != high[used]]
             if not len(wrong) or name in _COVARIATES:

@@ -59,7 +59,7 @@ class Joined:
         labelled: Whether it was to give labels; if so, files without one are left out.
     """
 
-    rows: dict[int, LabelRow] = field(default_factory=dict)
+    rows: Mapping[int, LabelRow] = field(default_factory=dict)
     unmatched: int = 0
     told: list[str] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
