@@ -94,8 +94,11 @@ def train_gan(
     modality: ModalityOption = None,
     dataset: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time or images shown: 90s, 10m, 2h, 50kimg.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="latent-r3gan.")] = None,
-    diffaugment: Annotated[str | None, typer.Option(help="off, or preset: augment real and generated alike.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="latent-r3gan, r3gan, dcgan, or wgan-gp.")] = None,
+    diffaugment: Annotated[
+        str | None, typer.Option(help="Augment real and generated alike as the preset says: off, adapt, or preset.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, or bfloat16.")] = None,
     resume: Annotated[bool | None, typer.Option("--resume", help="Go on with the newest unfinished training.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     seed: SeedOption = None,

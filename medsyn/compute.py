@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import signal
 import time
@@ -79,6 +80,61 @@ def torch_rng(*key: object) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(keyed_seed(*key))
+
+
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
+
+
+def counter_uniform(key: int, index: torch.Tensor, length: int) -> torch.Tensor:
+    """Random numbers that are a pure function of ``key``, an image's number and a place: no stream, on any device.
+
+    Training draws all it needs for image k from these, so that neither batch size nor the number of processes changes
+    what image k is shown with.
+
+    Args:
+        key: Of `keyed_seed`.
+        index: Numbers of images, int64 ``[n]``.
+        length: Numbers an image.
+
+    Returns:
+        float32 ``[n, length]``, uniform in (0, 1).
+    """
+    return _fraction(_bits(key, index, length) >> 40)
+
+
+def counter_normal(key: int, index: torch.Tensor, length: int) -> torch.Tensor:
+    """As `counter_uniform`, standard normal (Box and Muller 1958): float32 ``[n, length]``."""
+    import torch
+
+    bits = _bits(key, index, (length + 1) // 2)
+    radius = _fraction(bits >> 40).log_().mul_(-2).sqrt_()
+    angle = _fraction(bits).mul_(2 * math.pi)
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], 1)[:, :length]
+
+
+def _bits(key: int, index: torch.Tensor, length: int) -> torch.Tensor:
+    """64 bits for every image and place: SplitMix64 (Steele et al. 2014) of a counter."""
+    import torch
+
+    counter = torch.arange(1, length + 1, device=index.device)
+    return _mix(_mix(index * _GOLDEN + key)[:, None] + counter * _GOLDEN)
+
+
+def _mix(x: torch.Tensor) -> torch.Tensor:
+    x = (x ^ _shift(x, 30)) * _FIRST
+    x = (x ^ _shift(x, 27)) * _SECOND
+    return x ^ _shift(x, 31)
+
+
+def _shift(x: torch.Tensor, places: int) -> torch.Tensor:
+    """To the right, with zeros coming in: torch's own brings in the sign."""
+    return (x >> places) & ((1 << (64 - places)) - 1)
+
+
+def _fraction(bits: torch.Tensor) -> torch.Tensor:
+    """The lowest 24 bits as a number in (0, 1): all that float32 can hold."""
+    return ((bits & 0xFFFFFF).float() + 0.5) * 2.0**-24
 
 
 @contextmanager

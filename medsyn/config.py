@@ -118,8 +118,11 @@ class TrainOptions(_Strict):
     modality: Modality | None = None
     dataset: str | None = Field(None, description="folder or name; default: the newest of the modality")
     budget: str = Field("10m", description="time or images: 90s, 10m, 2h, 50kimg")
-    recipe: Literal["latent-r3gan"] = "latent-r3gan"
-    diffaugment: Literal["off", "preset"] = Field("off", description="augment real and generated alike, as preset says")
+    recipe: Literal["latent-r3gan", "r3gan", "dcgan", "wgan-gp"] = "latent-r3gan"
+    diffaugment: Literal["off", "adapt", "preset"] = Field(
+        "off", description="augment real and generated alike, as the preset says: never, as needed, or always"
+    )
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the networks while they train")
     resume: bool = False
     seed: int = Field(0, ge=0)
     device: Device = "auto"

@@ -61,6 +61,11 @@ class Dataset:
         return list(self.meta["classes"])
 
     @property
+    def condition_schema(self) -> dict[str, dict[str, Any]]:
+        """What a generator of these images can be asked for: name -> kind and values; the classes come first."""
+        return dict(self.meta["condition_schema"])
+
+    @property
     def modality(self) -> str:
         return str(self.meta["modality"])
 

@@ -2,71 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
 
+DRAWS = 8
+"""Random numbers that the changes of one image take, all policies together."""
 
-def diffaugment(images: torch.Tensor, policy: Sequence[str], generator: torch.Generator) -> torch.Tensor:
+TRANSLATION, CUTOUT = 0.125, 0.5
+"""Shares of the side."""
+
+TARGET, STEP, MOST = 0.5, 0.1, 0.9
+
+
+def diffaugment(
+    images: torch.Tensor, policy: Sequence[str], draws: torch.Tensor, strength: float = 1.0
+) -> torch.Tensor:
     """Change every image at random, so that the discriminator cannot learn the few training images by heart.
 
     Args:
         images: ``[n, C, H, W]``, about [0, 1].
         policy: Names in `POLICIES`, applied in their order. Which ones a modality allows is the preset's matter:
             a mirrored chest is another anatomy.
-        generator: A CPU generator; all randomness comes from it.
+        draws: Uniform in (0, 1), ``[n, DRAWS]``: the same numbers, the same changes.
+        strength: Probability in [0, 1] with which an image is changed at all (Karras et al. 2020, section 3).
     """
+    if not policy or strength <= 0:
+        return images
+    changed, column = images, 1
     for name in policy:
-        images = POLICIES[name](images, generator)
-    return images
+        change, takes = POLICIES[name]
+        changed = change(changed, draws[:, column : column + takes])
+        column += takes
+    return changed if strength >= 1 else torch.where(_of_each(draws[:, 0]) < strength, changed, images)
 
 
-def _uniform(n: int, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return torch.rand(n, generator=generator).to(images.device, images.dtype)
+def adapted(strength: float, gap: float) -> float:
+    """The next strength: more where the discriminator knows its training images by heart, less where it does not.
+
+    Args:
+        strength: Probability so far.
+        gap: How far real images that the discriminator never saw lie from those it saw, as a share of the way to the
+            generated ones: r_v of Karras et al. (2020, StyleGAN2-ADA), eq. 1.
+    """
+    return min(MOST, max(0.0, strength + (STEP if gap > TARGET else -STEP)))
 
 
-def _flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    mirrored = _uniform(len(images), images, generator)[:, None, None, None] < 0.5
-    return torch.where(mirrored, images.flip(-1), images)
+def _of_each(values: torch.Tensor) -> torch.Tensor:
+    return values[:, None, None, None]
 
 
-def _translation(images: torch.Tensor, generator: torch.Generator, share: float = 0.125) -> torch.Tensor:
-    n, _, height, width = images.shape
-    shift_y = torch.round((_uniform(n, images, generator) * 2 - 1) * share * height).long()
-    shift_x = torch.round((_uniform(n, images, generator) * 2 - 1) * share * width).long()
-    pad_y, pad_x = round(share * height), round(share * width)
+def _flip(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    return torch.where(_of_each(u[:, 0]) < 0.5, images.flip(-1), images)
+
+
+def _translation(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    height, width = images.shape[-2:]
+    pad_y, pad_x = round(TRANSLATION * height), round(TRANSLATION * width)
+    shift_y, shift_x = (((2 * u[:, i, None] - 1) * pad).round().long() for i, pad in enumerate((pad_y, pad_x)))
     padded = F.pad(images, (pad_x, pad_x, pad_y, pad_y))
-    rows = torch.arange(height, device=images.device) + pad_y + shift_y[:, None]
-    columns = torch.arange(width, device=images.device) + pad_x + shift_x[:, None]
-    number = torch.arange(n, device=images.device)[:, None, None]
+    rows = torch.arange(height, device=images.device) + pad_y + shift_y
+    columns = torch.arange(width, device=images.device) + pad_x + shift_x
+    number = torch.arange(len(images), device=images.device)[:, None, None]
     return padded[number, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _brightness(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _brightness(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     # Half of the paper's range: its images span [-1, 1], ours [0, 1].
-    return images + (_uniform(len(images), images, generator)[:, None, None, None] - 0.5) / 2
+    return images + (_of_each(u[:, 0]) - 0.5) / 2
 
 
-def _contrast(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _contrast(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     mean = images.mean((1, 2, 3), keepdim=True)
-    return (images - mean) * (_uniform(len(images), images, generator)[:, None, None, None] + 0.5) + mean
+    return (images - mean) * (_of_each(u[:, 0]) + 0.5) + mean
 
 
-def _cutout(images: torch.Tensor, generator: torch.Generator, share: float = 0.5) -> torch.Tensor:
-    n, _, height, width = images.shape
-    centre_y = _uniform(n, images, generator)[:, None] * height
-    centre_x = _uniform(n, images, generator)[:, None] * width
-    rows = (torch.arange(height, device=images.device) + 0.5 - centre_y).abs() < share * height / 2
-    columns = (torch.arange(width, device=images.device) + 0.5 - centre_x).abs() < share * width / 2
-    hole = rows[:, None, :, None] & columns[:, None, None, :]
+def _cutout(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    inside = []
+    for axis, side in enumerate(images.shape[-2:]):
+        place = torch.arange(side, device=images.device) + 0.5
+        inside.append((place - u[:, axis, None] * side).abs() < CUTOUT * side / 2)
+    hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return images * ~hole
 
 
-POLICIES = {
-    "flip": _flip,
-    "translation": _translation,
-    "brightness": _brightness,
-    "contrast": _contrast,
-    "cutout": _cutout,
+_Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+POLICIES: dict[str, tuple[_Change, int]] = {
+    "flip": (_flip, 1),
+    "translation": (_translation, 2),
+    "brightness": (_brightness, 1),
+    "contrast": (_contrast, 1),
+    "cutout": (_cutout, 2),
 }
+"""Name -> change, and how many random numbers it takes."""

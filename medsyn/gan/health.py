@@ -26,9 +26,9 @@ def collapsed(
     """A sentence when the samples of a class are nearly all alike.
 
     Args:
-        real: Training coefficients ``[n, K]``.
+        real: Training images ``[n, C, H, W]``.
         real_labels: int64 ``[n]``.
-        fake: Coefficients of samples ``[m, K]``.
+        fake: Samples ``[m, C, H, W]``.
         fake_labels: int64 ``[m]``.
         classes: Class names.
     """

@@ -13,18 +13,21 @@ from typing import Any
 
 import torch
 
-from medsyn.compute import keyed_seed, torch_rng
+from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.gan import health
+from medsyn.gan.diffaugment import adapted
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Check, Monitor
-from medsyn.gan.plan import EXPLAINED, Plan, most_coefficients, steps_and_checks
+from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, steps_and_checks
+from medsyn.gan.recipes import RECIPES
 from medsyn.gan.trainer import StepLosses, Trainer
 from medsyn.gan.unfinished import Unfinished
 from medsyn.generator import Generator, first_stage, networks
+from medsyn.generator.condition import of_classes, width
 from medsyn.generator.first_stage import FirstStage
 from medsyn.generator.grid import save_grid
-from medsyn.generator.networks import LatentGenerator
+from medsyn.generator.model import images as generated
 from medsyn.progress import Progress
 from medsyn.tracking import Run
 
@@ -32,10 +35,9 @@ OVERTIME = 1.2
 """How far a budget of time may be overrun before the training ends early."""
 SNAPSHOT_SECONDS = 30.0
 SAMPLING_BATCH = 64
-WARM_UP, MEASURED = 5, 25
-ALIGNMENT_PAYS = 48
-"""Side below which alignment is not tried: at 28 pixels its interpolation cost more (KID 0.58 against 0.41) than it
-gave, at 64 it gave far more (1.7 against 4.1)."""
+WARM_UP, MEASURED = 2, 8
+GAP_IMAGES = 512
+"""Of train and tune each, by which the discriminator's memory is judged."""
 
 
 class Session:
@@ -55,15 +57,17 @@ class Session:
         plan: Plan,
         material: Material,
         stage: FirstStage,
-        codes: torch.Tensor,
-        network: LatentGenerator,
         device: torch.device,
         started: float,
     ) -> None:
         self.plan, self.material, self.device = plan, material, device
         self._started, self._earlier_seconds = started, 0.0
-        self._stage = stage.to(device)
-        self.trainer = Trainer(plan, self._stage, network, codes.to(device), torch.tensor(material.train_labels))
+        self._stage = stage
+        schema = material.dataset.condition_schema
+        network = _network(plan, material.dataset.image_shape, width(schema))
+        images = torch.tensor(material.train_images, device=device)
+        labels = torch.tensor(material.train_labels, device=device)
+        self.trainer = Trainer(plan, stage, network, images, labels, schema)
         self.rows: list[dict[str, float]] = []
         self.health: list[str] = []
         self.best_check: Check | None = None
@@ -72,6 +76,8 @@ class Session:
         self._start_check: Check | None = None
         self._monitor: Monitor | None = None
         self._logged = 0
+        self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=device)
+        self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=device)
 
     @classmethod
     def begin(
@@ -82,52 +88,51 @@ class Session:
         started: float,
         progress: Progress,
     ) -> Session:
-        """Fit the first stages, take the one that comes nearer to tune, measure the speed, freeze the plan."""
+        """Fit the first stage, measure the speed, freeze the plan."""
         unit, amount = parse_budget(options.budget)
         few_seconds = unit == "seconds" and amount < 60
-        monitor = _monitor(material, 128 if few_seconds else 256, device)
-        most = most_coefficients(len(material.train))
-        # Off by default: on latent codes it made KID worse in every trial (docs/decisions.md).
-        policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment == "preset" else ()
-        tried: dict[str, Session] = {}
-        for kind in _candidates(material, monitor):
-            progress.say(f"fitting first stage {kind}")
-            stage, codes = first_stage.fit(kind, material.train_images, explained=EXPLAINED, most=most)
-            plan = Plan(
-                recipe=options.recipe,
-                budget=options.budget,
-                seed=options.seed,
-                batch=options.batch,
-                steps=10**6,
-                checks=1,
-                first_stage=kind,
-                coefficients=stage.coefficients,
-                generator_width=256,
-                discriminator_width=256,
-                depth=3,
-                embedding=16,
-                learning_rate=5e-4,
-                gamma=1.0,
-                final=0.1,
-                beta2=0.99,
-                ema_kimg=10.0,
-                diffaugment=policy,
-                monitor_images=128 if few_seconds else 256,
-                device=str(device),
-                threads=torch.get_num_threads(),
-            )
-            network = _network(plan, len(material.dataset.classes))
-            network.set_gaussian(codes.numpy(), material.train_labels)
-            session = tried[kind] = cls(plan, material, stage, codes, network, device, started)
-            session._monitor = monitor
-            session._look(progress)
-        kind = min(tried, key=lambda k: tried[k].best_check.kid if tried[k].best_check else 0.0)
-        session = tried[kind]
+        recipe, side = RECIPES[options.recipe], material.dataset.image_shape[-1]
+        policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment != "off" else ()
+        plan = Plan(
+            recipe=options.recipe,
+            budget=options.budget,
+            seed=options.seed,
+            batch=options.batch,
+            steps=10**6,
+            checks=1,
+            first_stage=recipe.first_stage,
+            coefficients=coarse_coefficients(len(material.train)),
+            network=recipe.network(side),
+            discriminator=recipe.discriminator(side),
+            objective=recipe.objective,
+            learning_rate=recipe.learning_rate,
+            gamma=recipe.gamma,
+            penalty_every=recipe.penalty_every,
+            free=recipe.free,
+            ramp=recipe.ramp,
+            final=0.1,
+            ema_kimg=recipe.ema_kimg,
+            diffaugment=policy,
+            strength=0.0 if options.diffaugment == "adapt" else 1.0,
+            adapt=options.diffaugment == "adapt",
+            precision=options.precision,
+            monitor_images=128 if few_seconds else 256,
+            device=str(device),
+            threads=torch.get_num_threads(),
+        )
+        if plan.first_stage != "none":
+            progress.say(f"fitting first stage {plan.first_stage}")
+        stage = first_stage.fit(
+            plan.first_stage, material.train_images, material.train_labels, explained=EXPLAINED, most=plan.coefficients
+        )
+        session = cls(plan, material, stage.to(device), device, started)
+        session._monitor = _monitor(material, plan.monitor_images, device)
+        session._look(progress)
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
         steps, checks = steps_and_checks(
             options.budget, options.batch, perf_counter() - started, step_seconds, session._look_seconds
         )
-        session.plan = session.trainer.plan = dataclasses.replace(session.plan, steps=steps, checks=checks)
+        session.plan = session.trainer.plan = dataclasses.replace(plan, steps=steps, checks=checks)
         return session
 
     @classmethod
@@ -143,10 +148,9 @@ class Session:
         plan = Plan.from_json(state["plan"])
         stage = first_stage.build(state["first_stage"], material.dataset.image_shape)
         stage.load_state_dict(_part(tensors, "first_stage"))
-        network = _network(plan, len(material.dataset.classes))
-        session = cls(plan, material, stage, tensors["codes"], network, device, started)
+        session = cls(plan, material, stage.to(device), device, started)
         session._monitor = _monitor(material, plan.monitor_images, device)
-        session.trainer.load_state(_part(tensors, "trainer"), state["images"])
+        session.trainer.load_state(_part(tensors, "trainer"), state["trainer"])
         session._best = _part(tensors, "best")
         session.rows, session.health, session.best_images = state["rows"], state["health"], state["best_images"]
         session.best_check = Check(**state["best_check"]) if state["best_check"] else None
@@ -214,7 +218,11 @@ class Session:
             if self.best_check is None or check.score(self._start_check) < self.best_check.score(self._start_check):
                 self.best_check, self.best_images = check, self.trainer.images
                 self._best = _weights(self.trainer.average)
-            self.rows.append({"images": self.trainer.images} | check.to_json())
+            gap = self.trainer.gap(self._tune_images, self._tune_labels) if self.trainer.steps else 0.0
+            if self.plan.adapt:
+                self.trainer.strength = adapted(self.trainer.strength, gap)
+            told = {"gap": gap, "diffaugment": self.trainer.strength}
+            self.rows.append({"images": self.trainer.images} | check.to_json() | told)
         else:
             self.best_images, self._best = self.trainer.images, _weights(self.trainer.average)
         problem = self._collapse()
@@ -223,13 +231,16 @@ class Session:
         self._look_seconds = perf_counter() - begun
 
     def _collapse(self) -> str | None:
-        classes = self.material.dataset.classes
-        labels = torch.arange(len(classes)).repeat_interleave(32)
-        noise = torch.randn(len(labels), self.plan.coefficients, generator=torch_rng("collapse"))
+        dataset, trainer = self.material.dataset, self.trainer
+        labels = torch.arange(len(dataset.classes), device=self.device).repeat_interleave(32)
+        length = self._stage.noise + trainer.average.noise
+        noise = counter_normal(keyed_seed("collapse"), torch.arange(len(labels), device=self.device), length)
         with torch.inference_mode():
-            fake = self.trainer.average(noise.to(self.device), labels.to(self.device)).cpu().numpy()
-        real = self.trainer.coefficients.cpu().numpy()
-        return health.collapsed(real, self.material.train_labels, fake, labels.numpy(), classes)
+            fake = generated(self._stage, trainer.average, noise, of_classes(labels, dataset.condition_schema))
+        fake_labels = labels.cpu().numpy()
+        return health.collapsed(
+            self.material.train_images, self.material.train_labels, fake.cpu().numpy(), fake_labels, dataset.classes
+        )
 
     def _stop(self, problem: str, progress: Progress) -> None:
         """Name the problem and end the training: the best snapshot so far is what remains."""
@@ -269,9 +280,9 @@ class Session:
         config = {
             "classes": dataset.classes,
             "image_shape": list(dataset.image_shape),
-            "condition_schema": dataset.meta.get("condition_schema"),
-            "network": _sizes(self.plan, len(dataset.classes)),
-            "first_stage": first_stage.sizes(self._stage),
+            "condition_schema": dataset.condition_schema,
+            "network": self.plan.network,
+            "first_stage": self._stage.sizes(),
             "batch": SAMPLING_BATCH,
         }
         generator = Generator(config, self.device)
@@ -288,7 +299,8 @@ class Session:
             "name": str(self.material.dataset.meta["name"]),
             "dataset_digest": self.material.dataset.digest,
             "plan": self.plan.to_json(),
-            "first_stage": first_stage.sizes(self._stage),
+            "first_stage": self._stage.sizes(),
+            "trainer": self.trainer.facts(),
             "images": self.trainer.images,
             "rows": self.rows,
             "health": self.health,
@@ -301,18 +313,11 @@ class Session:
 
     def _snapshot(self, folder: Unfinished, mlflow: Run) -> None:
         state, tensors = self.state(mlflow)
-        folder.write(state, tensors | {"codes": self.trainer.coefficients.cpu()})
+        folder.write(state, tensors)
 
     def _log(self, mlflow: Run) -> None:
         mlflow.metrics(self.rows[self._logged :], step_key="images")
         self._logged = len(self.rows)
-
-
-def _candidates(material: Material, monitor: Monitor | None) -> tuple[str, ...]:
-    """First stages worth a try; where tune is too small to choose, one."""
-    if material.dataset.image_shape[-1] < ALIGNMENT_PAYS:
-        return ("pca",)
-    return ("pca", "aligned-pca") if monitor else ("aligned-pca",)
 
 
 def _monitor(material: Material, samples: int, device: torch.device) -> Monitor | None:
@@ -321,21 +326,10 @@ def _monitor(material: Material, samples: int, device: torch.device) -> Monitor 
     return Monitor(material.tune_images, material.tune_labels, samples, device)
 
 
-def _sizes(plan: Plan, classes: int) -> dict[str, Any]:
-    return {
-        "kind": "latent",
-        "coefficients": plan.coefficients,
-        "classes": classes,
-        "width": plan.generator_width,
-        "depth": plan.depth,
-        "embedding": plan.embedding,
-    }
-
-
-def _network(plan: Plan, classes: int) -> LatentGenerator:
+def _network(plan: Plan, image_shape: tuple[int, int, int], condition: int) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed_seed("generator", plan.seed))
-        return networks.build(_sizes(plan, classes))
+        return networks.build(plan.network, image_shape, condition)
 
 
 def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from medsyn.compute import torch_rng
-from medsyn.gan.diffaugment import diffaugment
-from medsyn.gan.networks import LatentDiscriminator
-from medsyn.gan.objectives import discriminator_loss, generator_loss, gradient_penalty
+from medsyn.compute import counter_normal, counter_uniform, keyed_seed
+from medsyn.gan.diffaugment import DRAWS, diffaugment
+from medsyn.gan.discriminator import Discriminator
+from medsyn.gan.objectives import OBJECTIVES
 from medsyn.gan.plan import Plan
-from medsyn.generator.first_stage import AlignedPCA, FirstStage
-from medsyn.generator.networks import LatentGenerator
+from medsyn.generator.condition import of_classes
+from medsyn.generator.first_stage import FirstStage
+from medsyn.generator.model import complete
 
 
 class StepLosses(NamedTuple):
@@ -22,8 +23,20 @@ class StepLosses(NamedTuple):
 
     generator: float
     discriminator: float
-    penalty: float  # R1 + R2, not weighted
+    penalty: float  # not weighted; that of the last step that had one
     margin: float  # mean of D(real) - D(fake): 0 is balance, large means that D has won
+    gradient: float  # norm of the generator's gradient; 0 where this step had none
+
+
+class Batch(NamedTuple):
+    """Images k of the training, and all that they are shown with."""
+
+    real: torch.Tensor  # [n, C, H, W]
+    coarse: torch.Tensor  # of the same patients, or drawn: [n, C, H, W]
+    condition: torch.Tensor  # [n, c]
+    noise: torch.Tensor  # [n, 2, network.noise]: for the discriminator's turn, and for the generator's
+    changes: torch.Tensor  # of DiffAugment, [n, DRAWS]
+    between: torch.Tensor  # [n]
 
 
 class Trainer:
@@ -31,92 +44,146 @@ class Trainer:
 
     Args:
         plan: The frozen plan.
-        first_stage: Between images and coefficients; not trained here.
+        stage: The first stage, fitted; not trained here.
         network: The generator at its start.
-        coefficients: Training images through the first stage, float32 ``[n, K]``.
+        images: Training images, float32 ``[n, C, H, W]`` in [0, 1].
         labels: int64 ``[n]``; every class occurs.
+        schema: ``condition_schema`` of the dataset.
     """
 
     def __init__(
         self,
         plan: Plan,
-        first_stage: FirstStage,
-        network: LatentGenerator,
-        coefficients: torch.Tensor,
+        stage: FirstStage,
+        network: nn.Module,
+        images: torch.Tensor,
         labels: torch.Tensor,
+        schema: dict[str, dict[str, object]],
     ) -> None:
-        self.plan, self.first_stage, self.coefficients, self.labels = plan, first_stage, coefficients, labels
+        self.plan, self.stage, self.data, self.labels, self.schema = plan, stage, images, labels, schema
+        self.device = images.device
         self.of_class = [torch.where(labels == c)[0] for c in range(int(labels.max()) + 1)]
-        self.device = coefficients.device
-        self.images = 0
+        self.sizes = torch.tensor([len(rows) for rows in self.of_class], device=self.device)
+        self.rows, self.first = torch.cat(self.of_class), self.sizes.cumsum(0) - self.sizes
+        self.images, self.steps = 0, 0
+        self.strength = plan.strength
+        self.objective = OBJECTIVES[plan.objective]()
         self.generator = network.to(self.device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_rng("discriminator", plan.seed).initial_seed())
-            self.discriminator = LatentDiscriminator(
-                plan.coefficients, len(self.of_class), plan.discriminator_width, plan.depth
-            ).to(self.device)
+            torch.manual_seed(keyed_seed("discriminator", plan.seed))
+            width = of_classes(labels[:1], schema).shape[1]
+            self.discriminator = Discriminator(tuple(images.shape[1:]), width, **plan.discriminator).to(self.device)
         self.optimisers = {
-            "generator": _adam(self.generator, plan),
-            "discriminator": _adam(self.discriminator, plan),
+            name: torch.optim.Adam(network.parameters(), plan.learning_rate, betas=self.objective.betas)
+            for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
+        self._penalty = 0.0
 
     def step(self) -> StepLosses:
-        """Show one batch of real images, update D, then G, then the average."""
-        plan, G, D = self.plan, self.generator, self.discriminator
-        # Keyed by the number of images shown, not a stream: a resumed training draws what an unbroken one would.
-        rng = torch_rng("step", plan.seed, self.images)
+        """Show one batch of real images, update D, then (every ``critic_steps``) G and its average."""
+        plan, objective = self.plan, self.objective
         factor = plan.anneal(self.images)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = plan.learning_rate * factor
+        batch = self.batch(torch.arange(self.images, self.images + plan.batch, device=self.device))
 
-        # Every class as often as any other; a real and a fake of one class make a pair.
-        labels = torch.randint(len(self.of_class), (plan.batch,), generator=rng)
-        place = torch.rand(plan.batch, generator=rng)
-        chosen = torch.stack(
-            [self.of_class[c][int(u * len(self.of_class[c]))] for c, u in zip(labels, place, strict=True)]
-        )
-        labels = labels.to(self.device)
-        noise = torch.randn(2, plan.batch, plan.coefficients, generator=rng).to(self.device)
-
-        real = self._augment(self.coefficients[chosen], rng).requires_grad_(True)
+        real = self._augment(batch.real, batch)
         with torch.no_grad():
-            fake = self._augment(G(noise[0], labels), rng)
-        fake.requires_grad_(True)
-        score_real, score_fake = D(real, labels), D(fake, labels)
-        penalty = gradient_penalty(score_real, real) + gradient_penalty(score_fake, fake)
-        loss_d = discriminator_loss(score_real, score_fake) + plan.gamma * factor / 2 * penalty
+            fake = self._augment(self._complete(batch, 0), batch)
+        score_real, score_fake = self._scores(torch.cat([real, fake]), batch.condition.repeat(2, 1)).chunk(2)
+        loss_d = objective.discriminator(score_real, score_fake)
+        told_d = loss_d.detach()
+        if self.steps % plan.penalty_every == 0:
+            penalty = objective.penalty(lambda x: self._scores(x, batch.condition), real, fake, batch.between)
+            loss_d = loss_d + plan.gamma * factor * plan.penalty_every * penalty
+            self._penalty = float(penalty.detach())
         self._update("discriminator", loss_d)
+        margin = (score_real - score_fake).detach().mean()
 
-        D.requires_grad_(False)
-        with torch.no_grad():
-            score_real = D(real, labels)
-        score_fake = D(self._augment(G(noise[1], labels), rng), labels)
-        loss_g = generator_loss(score_real, score_fake)
-        self._update("generator", loss_g)
-        D.requires_grad_(True)
-
+        loss_g, gradient = told_d.new_zeros(()), told_d.new_zeros(())
+        if (self.steps + 1) % objective.critic_steps == 0:
+            self.discriminator.requires_grad_(False)
+            with torch.no_grad():
+                score_real = self._scores(real, batch.condition)
+            fake = self._augment(self._complete(batch, 1), batch)
+            loss_g = objective.generator(score_real, self._scores(fake, batch.condition))
+            gradient = self._update("generator", loss_g)
+            self.discriminator.requires_grad_(True)
+            with torch.no_grad():
+                decay = plan.ema_decay(self.images + plan.batch, plan.batch * objective.critic_steps)
+                for slow, fast in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+                    slow.lerp_(fast, 1 - decay)
         self.images += plan.batch
+        self.steps += 1
+        told = torch.stack([loss_g.detach(), told_d, margin, gradient]).tolist()
+        return StepLosses(told[0], told[1], self._penalty, told[2], told[3])
+
+    def batch(self, index: torch.Tensor) -> Batch:
+        """The training's images ``index``, int64 ``[n]``: every class as often as any other.
+
+        All randomness is keyed by the number of the image, so that neither the batch size nor the number of processes
+        changes it, and a resumed training draws what an unbroken one would.
+        """
+        seed, noise = self.plan.seed, self.generator.noise
+        u = counter_uniform(keyed_seed("image", seed), index, 4 + DRAWS)
+        labels = (u[:, 0] * len(self.of_class)).long()
+        place = (u[:, 1] * self.sizes[labels]).long().minimum(self.sizes[labels] - 1)
+        real = self.data[self.rows[self.first[labels] + place]]
+        condition = of_classes(labels, self.schema)
         with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), G.parameters(), strict=True):
-                slow.lerp_(fast, 1 - plan.ema_decay(self.images))
-        margin = (score_real - score_fake).mean()
-        return StepLosses(*(value.item() for value in (loss_g, loss_d, penalty, margin)))
+            codes = self.stage.encode(real)
+            if self.plan.free:
+                drawn = self.stage.sample(counter_normal(keyed_seed("code", seed), index, self.stage.noise), condition)
+                codes = torch.where(u[:, 2, None] < self.plan.free, drawn, codes)
+            coarse = self.stage.decode(codes)
+        drawn = counter_normal(keyed_seed("noise", seed), index, 2 * noise).unflatten(1, (2, noise))
+        return Batch(real, coarse, condition, drawn, u[:, 4:], u[:, 3])
 
-    def _augment(self, codes: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """DiffAugment on the images that the linear part of the codes stands for; an alignment is left as it is."""
-        if not self.plan.diffaugment:
-            return codes
-        stage = self.first_stage.appearance if isinstance(self.first_stage, AlignedPCA) else self.first_stage
-        linear = codes[:, : stage.coefficients]
-        changed = stage.encode(diffaugment(stage.decode(linear), self.plan.diffaugment, rng))
-        return torch.cat([changed, codes[:, stage.coefficients :]], 1)
+    @torch.no_grad()
+    def gap(self, unseen: torch.Tensor, labels: torch.Tensor) -> float:
+        """How far unseen real images lie from seen ones, as a share of the way to generated ones, all not augmented.
 
-    def _update(self, name: str, loss: torch.Tensor) -> None:
-        self.optimisers[name].zero_grad(set_to_none=True)
+        Args:
+            unseen: Real images that are not trained with, ``[n, C, H, W]``.
+            labels: int64 ``[n]``.
+
+        Returns:
+            0 where the discriminator treats both alike, 1 where it takes unseen images for generated ones.
+        """
+        batch = self.batch(torch.arange(len(unseen), device=self.device))
+        seen = self._scores(batch.real, batch.condition).mean()
+        fake = self._scores(self._complete(batch, 0), batch.condition).mean()
+        new = self._scores(unseen, of_classes(labels, self.schema)).mean()
+        return float((seen - new) / (seen - fake).clamp_min(1e-3))
+
+    def _complete(self, batch: Batch, turn: int) -> torch.Tensor:
+        shown = batch.condition * self.plan.conditioned(self.images)
+        with self._precision():
+            return complete(self.stage, self.generator, batch.noise[:, turn], shown, batch.coarse).float()
+
+    def _scores(self, images: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        with self._precision():
+            return self.discriminator(images, condition * self.plan.conditioned(self.images)).float()
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16")
+
+    def _augment(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The two of a pair are changed alike: what differs between them is then the generator's doing."""
+        return diffaugment(images, self.plan.diffaugment, batch.changes, self.strength)
+
+    def _update(self, name: str, loss: torch.Tensor) -> torch.Tensor:
+        """One step of one optimiser; the norm of the gradient."""
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimisers[name].step()
+        norm = torch.nn.utils.get_total_norm(
+            [p.grad for p in optimiser.param_groups[0]["params"] if p.grad is not None]
+        )
+        optimiser.step()
+        return norm
 
     # ---- state
 
@@ -132,9 +199,14 @@ class Trainer:
                     tensors[f"adam.{name}.{number}.{key}"] = value
         return {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
 
-    def load_state(self, tensors: dict[str, torch.Tensor], images: int) -> None:
-        """Continue from `state` after ``images`` images."""
-        self.images = images
+    def facts(self) -> dict[str, float]:
+        """What else it needs, for JSON."""
+        return {"images": self.images, "steps": self.steps, "strength": self.strength, "penalty": self._penalty}
+
+    def load_state(self, tensors: dict[str, torch.Tensor], facts: dict[str, float]) -> None:
+        """Continue from `state` and `facts`."""
+        self.images, self.steps = int(facts["images"]), int(facts["steps"])
+        self.strength, self._penalty = facts["strength"], facts["penalty"]
         for name in ("generator", "discriminator", "average"):
             getattr(self, name).load_state_dict(_below(tensors, name))
         for name, optimiser in self.optimisers.items():
@@ -143,10 +215,6 @@ class Trainer:
                 optimiser.state[parameter] = {
                     k: v.clone() if k == "step" else v.to(self.device, copy=True) for k, v in saved.items()
                 }
-
-
-def _adam(network: nn.Module, plan: Plan) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), plan.learning_rate, betas=(0.0, plan.beta2))
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

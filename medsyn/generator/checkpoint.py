@@ -24,7 +24,7 @@ from medsyn.errors import DataError
 from medsyn.generator.model import Generator
 from medsyn.workspace import GENERATOR, atomic_file, read_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WEIGHTS = "generator.safetensors"
 TRAINING = "training.safetensors"
 SUBJECTS = "subjects.parquet"

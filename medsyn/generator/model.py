@@ -10,14 +10,16 @@ import torch
 
 from medsyn.compute import numpy_rng
 from medsyn.generator import first_stage, networks
+from medsyn.generator.condition import of_classes, width
+from medsyn.generator.first_stage import FirstStage
 
 
 class Generator:
     """The network with its first stage, and all that config.json tells about them.
 
     Args:
-        config: Content of config.json; what `sample` needs is ``classes``, ``image_shape``, ``network``,
-            ``first_stage`` and ``batch``.
+        config: Content of config.json; what `sample` needs is ``classes``, ``image_shape``, ``condition_schema``,
+            ``network``, ``first_stage`` and ``batch``.
         device: Where it runs.
     """
 
@@ -26,8 +28,14 @@ class Generator:
         self.classes: list[str] = list(config["classes"])
         c, h, w = config["image_shape"]
         self.image_shape: tuple[int, int, int] = (c, h, w)
+        asked = width(config["condition_schema"])
         self.first_stage = first_stage.build(config["first_stage"], self.image_shape).to(self.device)
-        self.network = networks.build(config["network"]).to(self.device).eval()
+        self.network = networks.build(config["network"], self.image_shape, asked).to(self.device).eval()
+
+    @property
+    def noise(self) -> int:
+        """Standard normal numbers that one image takes."""
+        return self.first_stage.noise + self.network.noise
 
     def sample(self, labels: np.ndarray, seed: int, index: np.ndarray) -> np.ndarray:
         """Make candidates.
@@ -56,18 +64,19 @@ class Generator:
         out = np.empty((len(labels), *self.image_shape), np.float32)
         for rows in _batches(index, size):
             place = index[rows] % size
-            noise = np.zeros((size, self.network.noise), np.float32)
+            noise = np.zeros((size, self.noise), np.float32)
             label = np.zeros(size, np.int64)
             label[place] = labels[rows]
             for at, k in zip(place, index[rows], strict=True):
-                noise[at] = numpy_rng("candidate", seed, int(k)).standard_normal(self.network.noise, np.float32)
+                noise[at] = numpy_rng("candidate", seed, int(k)).standard_normal(self.noise, np.float32)
             out[rows] = self._forward(noise, label)[place]
         return out
 
     @torch.inference_mode()
     def _forward(self, noise: np.ndarray, labels: np.ndarray) -> np.ndarray:
         z, label = torch.from_numpy(noise).to(self.device), torch.from_numpy(labels).to(self.device)
-        return self.first_stage.decode(self.network(z, label)).clamp(0, 1).cpu().numpy()
+        asked = of_classes(label, self.config["condition_schema"])
+        return images(self.first_stage, self.network, z, asked).clamp(0, 1).cpu().numpy()
 
     def state(self) -> dict[str, torch.Tensor]:
         """All tensors, on the CPU, as they are saved in generator.safetensors."""
@@ -83,6 +92,29 @@ class Generator:
         for name, part in (("first_stage", self.first_stage), ("network", self.network)):
             prefix = f"{name}."
             part.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+def images(stage: FirstStage, network: torch.nn.Module, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    """A generator's whole way: noise to codes, codes to a coarse image, and what the network adds.
+
+    Args:
+        stage: Between codes and coarse images.
+        network: Adds details.
+        noise: Standard normal ``[n, stage.noise + network.noise]``.
+        condition: ``[n, c]``.
+
+    Returns:
+        ``[n, C, H, W]``, not clipped.
+    """
+    coarse = stage.decode(stage.sample(noise[:, : stage.noise], condition))
+    return complete(stage, network, noise[:, stage.noise :], condition, coarse)
+
+
+def complete(
+    stage: FirstStage, network: torch.nn.Module, noise: torch.Tensor, condition: torch.Tensor, coarse: torch.Tensor
+) -> torch.Tensor:
+    """Coarse images ``[n, C, H, W]`` with the network's details, from noise ``[n, network.noise]``."""
+    return coarse + stage.detail(network(noise, condition, coarse))
 
 
 def _batches(index: np.ndarray, size: int) -> list[np.ndarray]:

@@ -30,24 +30,24 @@ def write_generator(workspace: Workspace, contrast: float = 0.3):
     """A generator with random weights of a small dataset, as training would leave it."""
     dataset = make_dataset(workspace, *blobs(80, side=SIDE))
     config = {
-        "schema": 1,
+        "schema": generator.checkpoint.SCHEMA_VERSION,
         "modality": "xray",
         "name": "xray",
         "classes": dataset.classes,
         "image_shape": [1, SIDE, SIDE],
-        "network": {"kind": "latent", "coefficients": 9, "classes": 2, "width": 32, "depth": 2, "embedding": 4},
-        "first_stage": {"kind": "pca", "coefficients": 9},
+        "condition_schema": dataset.condition_schema,
+        "network": {"kind": "completion", "channels": [4, 6], "blocks": 1, "maps": 1},
+        "first_stage": {"kind": "pca", "coefficients": 9, "classes": 2, "mixture": 2},
         "batch": 16,
         "dataset": {"content_digest": dataset.digest},
         "training": {"images_per_class": {"no_finding": 30, "pneumonia": 10}},
     }
     torch.manual_seed(0)
     model = generator.Generator(config)
-    for tensor in (*model.network.parameters(), model.network.factor, model.network.mean):
-        torch.nn.init.normal_(tensor, std=0.3)
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(SIDE * SIDE, 9)))[0].T
-    model.first_stage.components.copy_(torch.from_numpy(basis * contrast / 0.3))
+    model.first_stage.components.copy_(torch.from_numpy(basis * contrast))
     model.first_stage.mean.fill_(0.5)
+    model.first_stage.prior.share.copy_(torch.eye(2))
     with workspace.build(GENERATOR, "xray") as build:
         return build.commit({**config, "digest": generator.save(model, build.path)})
 

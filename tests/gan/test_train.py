@@ -130,7 +130,6 @@ def test_the_training_state_is_kept_without_the_images(trained: tuple[Workspace,
     assert state["images"] == trained[1].kimg * 1000
     for part in ("trainer.generator.", "trainer.discriminator.", "trainer.average.", "trainer.adam.", "first_stage."):
         assert any(name.startswith(part) for name in names), part
-    assert "codes" not in names
     images = len(Dataset.open(trained[0].path / "datasets" / "toy-001").rows("train"))
     assert all(images not in tensor.shape for tensor in load_file(path).values())
 

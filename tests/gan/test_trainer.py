@@ -5,74 +5,125 @@ import pytest
 import torch
 
 from medsyn.gan.plan import Plan
+from medsyn.gan.recipes import RECIPES
 from medsyn.gan.trainer import Trainer
-from medsyn.generator import first_stage
-from medsyn.generator.networks import LatentGenerator
+from medsyn.generator import first_stage, networks
 
-PLAN = Plan(
-    recipe="latent-r3gan",
-    budget="1kimg",
-    seed=0,
-    batch=8,
-    steps=10,
-    checks=1,
-    first_stage="pca",
-    coefficients=6,
-    generator_width=16,
-    discriminator_width=16,
-    depth=1,
-    embedding=4,
-    learning_rate=1e-3,
-    gamma=1.0,
-    final=0.1,
-    beta2=0.99,
-    ema_kimg=1.0,
-    diffaugment=(),
-    monitor_images=16,
-    device="cpu",
-    threads=1,
-)
+SCHEMA = {"class": {"kind": "categorical", "values": ["a", "b"]}}
 
 
-def make(kind: str = "pca", **changes: object) -> Trainer:
-    images = np.random.default_rng(0).random((40, 1, 16, 16), np.float32)
-    stage, codes = first_stage.fit(kind, images, explained=1.0, most=6)
-    plan = dataclasses.replace(PLAN, coefficients=stage.coefficients, first_stage=kind, **changes)
+def plan_of(name: str = "latent-r3gan", **changes: object) -> Plan:
+    recipe = RECIPES[name]
+    plan = Plan(
+        recipe=name,
+        budget="1kimg",
+        seed=0,
+        batch=8,
+        steps=10,
+        checks=1,
+        first_stage=recipe.first_stage,
+        coefficients=6,
+        network=recipe.network(16),
+        discriminator={"channels": [4, 8, 8], "blocks": 1},
+        objective=recipe.objective,
+        learning_rate=1e-3,
+        gamma=recipe.gamma,
+        penalty_every=recipe.penalty_every,
+        free=recipe.free,
+        ramp=0.0,
+        final=0.1,
+        ema_kimg=1.0,
+        diffaugment=(),
+        strength=1.0,
+        adapt=False,
+        precision="float32",
+        monitor_images=16,
+        device="cpu",
+        threads=1,
+    )
+    return dataclasses.replace(plan, **changes)
+
+
+def make(name: str = "latent-r3gan", **changes: object) -> Trainer:
+    images, labels = np.random.default_rng(0).random((40, 1, 16, 16), np.float32), np.arange(40) % 2
+    plan = plan_of(name, **changes)
+    stage = first_stage.fit(plan.first_stage, images, labels, explained=1.0, most=6)
     torch.manual_seed(0)
-    network = LatentGenerator(stage.coefficients, 2, plan.generator_width, plan.depth, plan.embedding)
-    return Trainer(plan, stage, network, codes, torch.arange(40) % 2)
+    network = networks.build(plan.network, (1, 16, 16), 2)
+    return Trainer(plan, stage, network, torch.from_numpy(images), torch.from_numpy(labels), SCHEMA)
 
 
-@pytest.mark.parametrize("kind", first_stage.FIRST_STAGES)
+@pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("policy", [(), ("translation", "brightness", "contrast")])
-def test_a_step_moves_every_part_and_counts_images(kind: str, policy: tuple[str, ...]) -> None:
-    trainer = make(kind, diffaugment=policy)
+def test_a_step_moves_every_part_and_counts_images(name: str, policy: tuple[str, ...]) -> None:
+    trainer = make(name, diffaugment=policy, ramp=0.5)
     before = trainer.state()
-    losses = trainer.step()
+    for _ in range(trainer.objective.critic_steps):
+        losses = trainer.step()
     after = trainer.state()
     assert all(np.isfinite(losses))
-    assert trainer.images == 8
-    for part in ("generator.output.weight", "average.output.weight", "discriminator.input.weight"):
+    assert losses.gradient > 0
+    assert trainer.images == 8 * trainer.objective.critic_steps
+    for part in ("generator.output.weight", "average.output.weight", "discriminator.output.weight"):
         assert not torch.equal(before[part], after[part]), part
-    for fixed in ("generator.mean", "generator.factor"):
-        assert torch.equal(before[fixed], after[fixed])
+
+
+def test_an_image_is_shown_with_the_same_numbers_whatever_the_batch() -> None:
+    trainer = make()
+    whole = trainer.batch(torch.arange(16))
+    for first in (0, 4, 12):
+        part = trainer.batch(torch.arange(first, first + 4))
+        for one, other in zip(whole, part, strict=True):
+            assert torch.equal(one[first : first + 4], other)
+
+
+def test_every_class_is_shown_as_often_and_coarse_images_are_those_of_the_pair() -> None:
+    trainer = make()
+    batch = trainer.batch(torch.arange(2000))
+    assert batch.condition.mean(0).tolist() == pytest.approx([0.5, 0.5], abs=0.05)
+    assert torch.allclose(trainer.stage.encode(batch.coarse), trainer.stage.encode(batch.real), atol=1e-3)
+    drawn = make(free=1.0).batch(torch.arange(20))
+    assert not torch.allclose(trainer.stage.encode(drawn.coarse), trainer.stage.encode(drawn.real), atol=0.1)
+
+
+def test_the_condition_fades_in() -> None:
+    plan = plan_of(ramp=0.5)
+    assert [plan.conditioned(n) for n in (0, 20, 40, 80)] == [0, 0.5, 1, 1]
+    assert plan_of().conditioned(0) == 1
+
+
+def test_bfloat16_trains_too() -> None:
+    trainer = make(precision="bfloat16")
+    assert all(np.isfinite(trainer.step()))
+    assert all(p.dtype == torch.float32 for p in trainer.generator.parameters())
+
+
+def test_a_discriminator_that_knows_its_images_by_heart_shows_a_gap() -> None:
+    trainer = make("r3gan", learning_rate=5e-3, gamma=0.0, steps=1000)
+    unseen = torch.from_numpy(np.random.default_rng(9).random((32, 1, 16, 16), np.float32))
+    labels = torch.arange(32) % 2
+    for _ in range(150):
+        trainer.step()
+    assert trainer.gap(unseen, labels) > 0.3
+    assert abs(trainer.gap(trainer.data[:32], trainer.labels[:32])) < 0.3
 
 
 def test_restored_it_goes_on_bit_for_bit() -> None:
     one, two = make(), make()
     for _ in range(3):
         one.step()
-    two.load_state(one.state(), one.images)
+    two.load_state(one.state(), one.facts())
     for _ in range(3):
         assert one.step() == two.step()
     assert all(torch.equal(a, b) for a, b in zip(one.state().values(), two.state().values(), strict=True))
 
 
 def test_schedules_count_images_not_steps() -> None:
-    assert PLAN.anneal(0) == 1
-    assert PLAN.anneal(PLAN.images) == pytest.approx(PLAN.final)
-    wide = dataclasses.replace(PLAN, batch=16, steps=5)
-    assert wide.anneal(40) == PLAN.anneal(40)
-    assert wide.ema_decay(5000) == pytest.approx(PLAN.ema_decay(5000) ** 2)
-    assert Plan.from_json(PLAN.to_json()) == PLAN
-    assert max(PLAN.check_steps()) == PLAN.steps
+    plan = plan_of()
+    assert plan.anneal(0) == 1
+    assert plan.anneal(plan.images) == pytest.approx(plan.final)
+    wide = dataclasses.replace(plan, batch=16, steps=5)
+    assert wide.anneal(40) == plan.anneal(40)
+    assert plan.ema_decay(50000, 16) == pytest.approx(plan.ema_decay(50000, 8) ** 2)
+    assert Plan.from_json(plan.to_json()) == plan
+    assert max(plan.check_steps()) == plan.steps

@@ -6,12 +6,14 @@ import torch
 
 from medsyn.generator import Generator
 
+CLASSES = ["a", "b", "c"]
 CONFIG = {
-    "schema": 1,
-    "classes": ["a", "b", "c"],
+    "schema": 2,
+    "classes": CLASSES,
     "image_shape": [1, 12, 12],
-    "network": {"kind": "latent", "coefficients": 9, "classes": 3, "width": 32, "depth": 2, "embedding": 4},
-    "first_stage": {"kind": "pca", "coefficients": 9},
+    "condition_schema": {"class": {"kind": "categorical", "values": CLASSES}},
+    "network": {"kind": "completion", "channels": [6, 8], "blocks": 1, "maps": 2},
+    "first_stage": {"kind": "pca", "coefficients": 9, "classes": 3, "mixture": 6},
     "batch": 16,
 }
 
@@ -20,9 +22,11 @@ CONFIG = {
 def small() -> Generator:
     torch.manual_seed(0)
     generator = Generator(dict(CONFIG))
-    for tensor in (*generator.network.parameters(), generator.network.factor, generator.network.mean):
-        torch.nn.init.normal_(tensor, std=0.3)
-    rng = np.random.default_rng(0)
-    generator.first_stage.components.copy_(torch.from_numpy(np.linalg.qr(rng.normal(size=(144, 9)))[0].T))
-    generator.first_stage.mean.fill_(0.5)
+    for tensor in generator.network.parameters():
+        torch.nn.init.normal_(tensor, std=0.1)
+    stage, rng = generator.first_stage, np.random.default_rng(0)
+    stage.components.copy_(torch.from_numpy(np.linalg.qr(rng.normal(size=(144, 9)))[0].T))
+    stage.mean.fill_(0.5)
+    stage.prior.mean.copy_(torch.from_numpy(rng.normal(size=(6, 9))))
+    stage.prior.share.copy_(torch.eye(3).repeat_interleave(2, 1) / 2)
     return generator

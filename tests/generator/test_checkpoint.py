@@ -49,7 +49,9 @@ def test_missing_files(folder: Path, name: str) -> None:
         {"schema": 99},
         {"network": {"kind": "future"}},
         {"first_stage": {"kind": "future", "coefficients": 9}},
-        {"first_stage": {"kind": "pca", "coefficients": 8}},
+        {"first_stage": {"kind": "pca", "coefficients": 8, "classes": 3, "mixture": 6}},
+        {"condition_schema": {"class": {"kind": "continuous"}}},
+        {"condition_schema": {}},
         {"image_shape": [1, 10, 10]},
     ],
 )

@@ -1,21 +1,51 @@
-"""First stages, by the name in config.json: between images and the codes that the network makes."""
+"""First stages, by the name in config.json: a coarse image in closed form, from which a network goes on."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from medsyn.errors import DataError
-from medsyn.generator.first_stage.aligned_pca import AlignedPCA
+from medsyn.generator.first_stage.none import NoStage
 from medsyn.generator.first_stage.pca import PCA
 
-FirstStage = PCA | AlignedPCA
-FIRST_STAGES: dict[str, type[PCA] | type[AlignedPCA]] = {"pca": PCA, "aligned-pca": AlignedPCA}
+
+class FirstStage(Protocol):
+    """What a network builds upon: an ``nn.Module`` that is fitted before the training and fixed while it lasts.
+
+    Attributes:
+        noise: Standard normal numbers that `sample` takes for one image.
+    """
+
+    noise: int
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Images ``[n, C, H, W]`` in [0, 1] to codes ``[n, K]``."""
+        ...
+
+    def sample(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Noise ``[n, noise]`` and conditions ``[n, c]`` to codes ``[n, K]``."""
+        ...
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes ``[n, K]`` to coarse images ``[n, C, H, W]``."""
+        ...
+
+    def detail(self, images: torch.Tensor) -> torch.Tensor:
+        """What a coarse image cannot show of images ``[n, C, H, W]``: the network may add no more than that."""
+        ...
+
+    def sizes(self) -> dict[str, Any]:
+        """What `build` needs to make it again, its ``kind`` among them."""
+        ...
 
 
-def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> FirstStage:
+FIRST_STAGES: dict[str, type[PCA] | type[NoStage]] = {"pca": PCA, "none": NoStage}
+
+
+def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn.Module:
     """The first stage of ``config["first_stage"]``, without its weights yet.
 
     Args:
@@ -32,30 +62,17 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> FirstSta
     return FIRST_STAGES[kind](image_shape, **sizes)
 
 
-def sizes(stage: FirstStage) -> dict[str, Any]:
-    """What `build` needs to make ``stage`` again."""
-    if isinstance(stage, AlignedPCA):
-        parts = {"coefficients": stage.appearance.coefficients, "shape_coefficients": stage.shape.coefficients}
-        return {"kind": "aligned-pca", **parts}
-    return {"kind": "pca", "coefficients": stage.coefficients}
-
-
-def fit(kind: str, images: np.ndarray, *, explained: float, most: int) -> tuple[FirstStage, torch.Tensor]:
+def fit(kind: str, images: np.ndarray, labels: np.ndarray, *, explained: float, most: int) -> PCA | NoStage:
     """Fit one kind of first stage.
 
     Args:
         kind: A name in `FIRST_STAGES`.
         images: float32 ``[n, C, H, W]`` in [0, 1].
+        labels: int64 ``[n]``; every class occurs.
         explained: Share of the variance to keep, if ``most`` components suffice for it.
         most: Components at most.
-
-    Returns:
-        The first stage and the codes of the images, ``[n, K]``.
     """
-    if kind == "aligned-pca":
-        return AlignedPCA.fit(images, explained=explained, most=most)
-    stage = PCA.fit(images, explained=explained, most=most)
-    return stage, stage.encode(torch.tensor(images))
+    return FIRST_STAGES[kind].fit(images, labels, explained=explained, most=most)
 
 
-__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "build", "fit", "sizes"]
+__all__ = ["FIRST_STAGES", "PCA", "FirstStage", "NoStage", "build", "fit"]

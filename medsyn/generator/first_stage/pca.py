@@ -1,37 +1,46 @@
-"""Principal components of the training images."""
+"""Principal components of the training images: what is coarse and alike in many patients."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from medsyn.generator.first_stage.mixture import ClassMixture
 
 MAX_SIDE = 1500
 """Side of the largest matrix that is decomposed exactly; beyond, a randomised method takes seconds, not minutes."""
 
 
 class PCA(nn.Module):
-    """Images to whitened principal coefficients and back.
+    """Images to whitened principal coefficients and back, and new coefficients from noise.
 
     Args:
         image_shape: ``(C, H, W)``.
         coefficients: Number of components kept, K.
+        classes: Number of classes.
+        mixture: Gaussians of all classes together, see `ClassMixture`.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], coefficients: int) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], coefficients: int, classes: int, mixture: int) -> None:
         super().__init__()
         self.image_shape, self.coefficients = image_shape, coefficients
+        self.prior = ClassMixture(coefficients, classes, mixture)
+        self.noise = self.prior.noise
         pixels = int(np.prod(image_shape))
         self.register_buffer("mean", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(coefficients, pixels))
         self.register_buffer("scale", torch.ones(coefficients))
 
     @classmethod
-    def fit(cls, images: np.ndarray, *, explained: float, most: int) -> PCA:
+    def fit(cls, images: np.ndarray, labels: np.ndarray, *, explained: float, most: int) -> PCA:
         """Fit to training images.
 
         Args:
             images: float32 ``[n, C, H, W]`` in [0, 1].
+            labels: int64 ``[n]``; every class occurs.
             explained: Share of the variance to keep, if ``most`` components suffice for it.
             most: Components at most.
         """
@@ -42,11 +51,19 @@ class PCA(nn.Module):
         vectors, deviation = _components(flat, most)
         share = np.cumsum(deviation**2) * len(flat) / max((flat**2).sum(), 1e-12)
         keep = min(int(np.searchsorted(share, explained)) + 1, most)
-        stage = cls(tuple(images.shape[1:]), keep)
+        scale = np.maximum(deviation[:keep], 1e-6)
+        prior = ClassMixture.fit(flat @ vectors[:keep].T / scale, labels)
+        stage = cls(tuple(images.shape[1:]), keep, *prior.share.shape)
+        stage.prior = prior
         stage.mean.copy_(torch.from_numpy(mean))
         stage.components.copy_(torch.from_numpy(vectors[:keep]))
-        stage.scale.copy_(torch.from_numpy(np.maximum(deviation[:keep], 1e-6)))
+        stage.scale.copy_(torch.from_numpy(scale))
         return stage
+
+    def sizes(self) -> dict[str, Any]:
+        """For config.json."""
+        classes, mixture = self.prior.share.shape
+        return {"kind": "pca", "coefficients": self.coefficients, "classes": classes, "mixture": mixture}
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """``[n, C, H, W]`` to coefficients ``[n, K]``, of unit variance over the training images."""
@@ -55,6 +72,15 @@ class PCA(nn.Module):
     def decode(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Coefficients ``[n, K]`` to images ``[n, C, H, W]``, not clipped."""
         return ((coefficients * self.scale) @ self.components + self.mean).unflatten(1, self.image_shape)
+
+    def sample(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Standard normal noise ``[n, 1 + K]`` and conditions ``[n, c]`` to coefficients ``[n, K]``."""
+        return self.prior(noise, condition)
+
+    def detail(self, images: torch.Tensor) -> torch.Tensor:
+        """What no coefficients stand for: images ``[n, C, H, W]`` without their part along the components."""
+        flat = images.flatten(1)
+        return (flat - flat @ self.components.T @ self.components).view_as(images)
 
 
 def _components(flat: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

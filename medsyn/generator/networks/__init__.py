@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from medsyn.errors import DataError
-from medsyn.generator.networks.latent import LatentGenerator
+from medsyn.generator.networks.completion import CompletionGenerator
+from medsyn.generator.networks.conv import ConvGenerator
 
-NETWORKS: dict[str, type[LatentGenerator]] = {"latent": LatentGenerator}
+NETWORKS: dict[str, type[CompletionGenerator] | type[ConvGenerator]] = {
+    "completion": CompletionGenerator,
+    "conv": ConvGenerator,
+}
 
 
-def build(config: dict[str, Any]) -> LatentGenerator:
+def build(config: dict[str, Any], image_shape: tuple[int, int, int], condition: int) -> torch.nn.Module:
     """The network of ``config["network"]``: its ``kind`` and all its sizes.
+
+    Args:
+        config: The sizes.
+        image_shape: ``(C, H, W)``.
+        condition: Length of a condition vector.
 
     Raises:
         DataError: A kind that this medsyn does not know.
@@ -20,7 +31,7 @@ def build(config: dict[str, Any]) -> LatentGenerator:
     kind = sizes.pop("kind", None)
     if kind not in NETWORKS:
         raise DataError(f"network '{kind}' is not known", where="config.json", mend="Upgrade medsyn.")
-    return NETWORKS[kind](**sizes)
+    return NETWORKS[kind](image_shape, condition, **sizes)
 
 
-__all__ = ["NETWORKS", "LatentGenerator", "build"]
+__all__ = ["NETWORKS", "CompletionGenerator", "ConvGenerator", "build"]

@@ -1,0 +1,52 @@
+"""What a recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train a generator. Everything but the names is a default that a user may replace.
+
+    Attributes:
+        about: One line for the documentation and ``--help``.
+        first_stage: Name in `medsyn.generator.first_stage.FIRST_STAGES`.
+        network: Side of the images -> ``kind`` and sizes of the generator, see `medsyn.generator.networks`.
+        discriminator: Side of the images -> sizes of `medsyn.gan.discriminator.Discriminator`.
+        objective: Name in `medsyn.gan.objectives.OBJECTIVES`.
+        learning_rate: Of Adam, at the start.
+        gamma: Weight of the objective's penalty, at the start.
+        penalty_every: Steps from one penalty to the next, which then weighs as much more (StyleGAN2: Karras et al. 2020,
+            appendix B: lazy regularisation).
+        free: Share of the coarse images that are drawn rather than those of the paired real images.
+        ema_kimg: Half-life of the averaged weights.
+        ramp: Share of the training during which the condition fades in (Shahbazi et al. 2022).
+    """
+
+    about: str
+    first_stage: str
+    network: Callable[[int], dict[str, Any]]
+    discriminator: Callable[[int], dict[str, Any]]
+    objective: str
+    learning_rate: float
+    gamma: float
+    penalty_every: int = 4
+    free: float = 0.0
+    ema_kimg: float = 10.0
+    ramp: float = 0.0
+
+
+def levels(side: int, smallest: int) -> int:
+    """How many levels halve ``side`` until it is below twice ``smallest``."""
+    count = 1
+    while side // 2 >= smallest:
+        side, count = side // 2, count + 1
+    return count
+
+
+def grown(first: int, most: int, count: int, factor: int = 2) -> list[int]:
+    """Channels of ``count`` levels, from ``first``, each ``factor`` times as many, up to ``most``."""
+    return [min(most, first * factor**i) for i in range(count)]
