@@ -18,13 +18,14 @@ __all__ = [
     "Workspace",
     "augment",
     "evaluate",
+    "explore",
     "ingest",
     "inspect_dataset",
     "train_gan",
 ]
 
 if TYPE_CHECKING:
-    from medsyn.api import augment, evaluate, ingest, inspect_dataset, train_gan
+    from medsyn.api import augment, evaluate, explore, ingest, inspect_dataset, train_gan
     from medsyn.data import Dataset
     from medsyn.errors import MedsynError
     from medsyn.synthetic import SyntheticSet
@@ -35,6 +36,7 @@ _WHERE = {
     "MedsynError": "medsyn.errors",
     "SyntheticSet": "medsyn.synthetic",
     "Workspace": "medsyn.workspace",
+    "explore": "medsyn.api",
     "inspect_dataset": "medsyn.api",
     "train_gan": "medsyn.api",
 }

@@ -1,4 +1,4 @@
-"""The four stages, and the inspection of a dataset, as plain functions for notebooks and scripts."""
+"""The four stages, and the looks at a dataset and at a generator, as plain functions for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from medsyn import stages
 from medsyn.config import STAGES, validate
+from medsyn.exploration.options import ExploreOptions
 from medsyn.progress import SILENT, Progress
 from medsyn.workspace import Workspace
 
 if TYPE_CHECKING:
     from medsyn.augment.stage import AugmentResult
     from medsyn.evaluate.stage import EvaluateResult
+    from medsyn.exploration.stage import ExploreResult
     from medsyn.gan.stage import TrainResult
     from medsyn.ingest.stage import IngestResult
     from medsyn.inspection.stage import InspectResult
@@ -110,6 +112,30 @@ def inspect_dataset(
     from medsyn.inspection import stage
 
     return stage.run(Workspace(workspace), dataset, modality, html)
+
+
+def explore(
+    generator: str | Path | None = None, *, workspace: str | Path | None = None, **options: Any
+) -> ExploreResult:
+    """Draw what a generator has learnt: class x seed grid, latent walk, class morph, truncation sweep.
+
+    Args:
+        generator: Folder or name; default: the newest.
+        workspace: As for `ingest`.
+        options: Fields of `medsyn.exploration.options.ExploreOptions`, such as ``seed=40`` or ``out="pictures"``.
+
+    Returns:
+        The pictures, PNG and GIF, as ``files``.
+
+    Raises:
+        MedsynError: With what is wrong, where, and how to mend it.
+    """
+    from medsyn.exploration import stage
+
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+    if generator is not None:
+        given["generator"] = str(generator)
+    return stage.run(validate(ExploreOptions, given, where="medsyn.explore"), Workspace(workspace))
 
 
 def _run(stage: str, options: dict[str, Any], workspace: str | Path | None, progress: Progress) -> Any:

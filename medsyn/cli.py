@@ -16,6 +16,7 @@ import typer
 from medsyn import __version__, terminal
 from medsyn.config import STAGES, load_pipeline, shipped, validate
 from medsyn.errors import ExitCode, MedsynError, UsageError
+from medsyn.exploration.options import ExploreOptions
 from medsyn.workspace import Workspace
 
 log = logging.getLogger("medsyn")
@@ -197,6 +198,29 @@ def inspect_dataset(
 
         found = stage.run(_open(workspace), dataset, modality, html, write_page=html is not None or not json)
         console.tell(found, as_json=json)
+
+
+@app.command(epilog="Example: [bold]medsyn explore --seed 40[/]")
+def explore(
+    generator: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    modality: ModalityOption = None,
+    seed: Annotated[int | None, typer.Option(help="The first of the seeds that are shown.")] = None,
+    columns: Annotated[int | None, typer.Option(help="Seeds beside each other.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Of an animation, from one image to the next.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the pictures; default: in the workspace.")] = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Draw what a generator has learnt: class x seed grid, latent walk, class morph, truncation; PNG and GIF."""
+    arguments = locals()
+    with _guard():
+        opened = _open(arguments.pop("workspace"))
+        given = {key: value for key, value in arguments.items() if value is not None}
+        options = validate(ExploreOptions, given, where="medsyn explore")
+        from medsyn.exploration import stage
+
+        terminal.explored(stage.run(options, opened))
 
 
 @app.command(epilog="Example: [bold]medsyn run pipelines/chest_xray.yaml[/]")

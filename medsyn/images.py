@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,6 +38,24 @@ def contact_sheet(rows: Mapping[str, np.ndarray], gap: int = 2) -> np.ndarray:
             )
             sheet.paste(tile, (gap + c * cell_w, top + title))
     return np.asarray(sheet)
+
+
+def synthetic_png(pixels: np.ndarray, provenance: str) -> bytes:
+    """A generated image as PNG that says of itself, in its text, that it is synthetic.
+
+    Args:
+        pixels: uint8 ``[C, H, W]``, C 1 (grey) or 3 (RGB).
+        provenance: What made it.
+    """
+    from PIL import Image, PngImagePlugin
+
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Synthetic", "true")
+    info.add_text("Comment", f"Synthetic image, not a patient. {provenance}")
+    flat = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(flat).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
 
 
 def save_png(pixels: np.ndarray, path: Path) -> None:

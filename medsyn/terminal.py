@@ -122,7 +122,16 @@ def _train(result: Any) -> None:
         f"[green]✓[/] generator [bold]{escape(result.path.name)}[/]: {result.kimg:.1f} kimg in {result.seconds:.0f} s"
         + (f" ({monitor} on tune)" if monitor else "")
     )
-    out.print(f"[dim]samples: {shown_path(result.grid)}[/]")
+    out.print(f"[dim]samples: {shown_path(result.grid)}, model card: {shown_path(result.card)}[/]")
+    if result.registered:
+        out.print(f"[dim]in MLflow's registry: {escape(result.registered)}[/]")
+
+
+def explored(result: Any) -> None:
+    """Print where the pictures of a generator are."""
+    out.print(f"[green]✓[/] generator [bold]{escape(result.generator)}[/] in pictures:")
+    for file in result.files:
+        out.print(f"  {shown_path(file)}")
 
 
 def _augment(result: Any) -> None:

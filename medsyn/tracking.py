@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
+import tempfile
 import time
+import tomllib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +26,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # metrics in one MLflow request at most
+CHAMPION = "champion"
+"""MLflow's usual name for the version to use: ``models:/medsyn-xray@champion``; ``models:/medsyn-xray/latest`` is the
+newest."""
+
+MODEL_FILES = ("config.json", "generator.safetensors", "card.json", "card.md")
+"""Of a checkpoint folder. The rest, discriminator and keys of patients among it, is not needed to generate."""
+
+MODEL_CODE = ("__init__.py", "compute.py", "errors.py", "images.py", "workspace.py", "generator")
+"""Of medsyn: what `medsyn.generator.served` imports, so that a model is served by the code that made it, anywhere."""
+
+MODEL_PACKAGES = ("filelock", "mlflow", "numpy", "pandas", "pillow", "safetensors", "torch")
 _silent = False
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version in MLflow's model registry."""
+
+    name: str
+    version: int
+    champion: bool  # whether the alias points here now
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}{f'@{CHAMPION}' if self.champion else f'/{self.version}'}"
 
 
 class Run:
@@ -73,6 +102,44 @@ class Run:
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Log one file. Never pass real patient images."""
         self._try(lambda c: c.log_artifact(self.id, str(path), folder))
+
+    def register(
+        self,
+        checkpoint: Path,
+        name: str,
+        classes: Sequence[str],
+        description: str,
+        tags: Mapping[str, Any],
+        takes_over: Callable[[Mapping[str, str]], bool],
+    ) -> Registered | None:
+        """Log a checkpoint as a model that ``mlflow models serve`` can serve, and register it.
+
+        Args:
+            checkpoint: The folder; `MODEL_FILES` of it are sent.
+            name: Of the registered model.
+            classes: That can be asked for.
+            description: Of the version, at most 5,000 characters.
+            tags: Of the version.
+            takes_over: Given the tags of the present champion, whether the alias shall move to this version.
+
+        Returns:
+            The version, None where MLflow cannot take it: that is told, and ends nothing.
+        """
+        if self._failed:
+            return None
+        try:
+            with tempfile.TemporaryDirectory(prefix="medsyn-model-") as folder:
+                version = _register(
+                    self._client, self._experiment, self.id, checkpoint, name, classes, Path(folder), description, tags
+                )
+            champion = _champion(self._client, name)
+            moved = champion is None or takes_over(champion)
+            if moved:
+                self._client.set_registered_model_alias(name, CHAMPION, version)
+            return Registered(name, int(version), moved)
+        except Exception as error:
+            log.warning("MLflow cannot register the generator (%s); going on without", type(error).__name__)
+            return None
 
     @contextmanager
     def child(self, name: str, tags: Mapping[str, Any] | None = None) -> Iterator[Run]:
@@ -185,6 +252,100 @@ def _run(client: MlflowClient | None, experiment: str, name: str, tags: Mapping[
 def _tell(error: Exception) -> None:
     # The text of the error may quote the address with its password.
     log.warning("MLflow does not answer (%s); going on without tracking", type(error).__name__)
+
+
+def _register(
+    client: MlflowClient,
+    experiment: str,
+    run_id: str | None,
+    checkpoint: Path,
+    name: str,
+    classes: Sequence[str],
+    folder: Path,
+    description: str,
+    tags: Mapping[str, Any],
+) -> str:
+    """Through the client alone, not `mlflow.pyfunc.log_model`: that would change the caller's own store and run."""
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    texts = {key: str(value) for key, value in tags.items() if value is not None}
+    logged = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=texts)
+    try:
+        model = Model(run_id=run_id, model_id=logged.model_id, artifact_path=logged.artifact_location)
+        _save_model(checkpoint, classes, folder, model)
+        client.log_model_artifacts(logged.model_id, str(folder / "model"))
+    except BaseException:
+        client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    try:
+        client.create_registered_model(name, description="Class-conditional generator of medsyn.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = client.create_model_version(
+        name, logged.artifact_location, run_id, texts, description=description, model_id=logged.model_id
+    )
+    return str(version.version)
+
+
+def _save_model(checkpoint: Path, classes: Sequence[str], folder: Path, model: Any) -> None:
+    """Write ``folder/model``: MLflow's layout of a model from code, without any pickle."""
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+    package, files, code = Path(__file__).parent, folder / "files", folder / "medsyn"
+    files.mkdir()
+    for file in MODEL_FILES:
+        if (checkpoint / file).is_file():
+            shutil.copyfile(checkpoint / file, files / file)
+    code.mkdir()
+    for part in MODEL_CODE:
+        if (package / part).is_dir():
+            shutil.copytree(package / part, code / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(package / part, code / part)
+    mlflow.pyfunc.save_model(
+        str(folder / "model"),
+        python_model=str(code / "generator" / "served.py"),
+        artifacts={"checkpoint": str(files)},
+        code_paths=[str(code)],
+        pip_requirements=_requirements(MODEL_PACKAGES),
+        signature=ModelSignature(
+            Schema([ColSpec("string", "label"), *(ColSpec("long", c, required=False) for c in ("n", "seed", "index"))]),
+            Schema([ColSpec("string", "label"), *(ColSpec(t, c) for c, t in _ANSWER.items())]),
+            ParamSchema([ParamSpec("truncation", "double", 1.0)]),
+        ),
+        input_example=(
+            pd.DataFrame({"label": list(classes), "n": 2, "seed": 0, "index": 0}),
+            {"truncation": 1.0},
+        ),
+        mlflow_model=model,
+    )
+
+
+_ANSWER = {"seed": "long", "index": "long", "image": "string"}
+
+
+def _requirements(packages: Sequence[str]) -> list[str]:
+    """The ranges of medsyn's own requirements for some packages, not what happens to be installed."""
+    try:
+        declared = metadata.requires("medsyn") or []
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+        declared = project["project"]["dependencies"]
+    return [r for r in declared if "extra ==" not in r and re.split(r"[^\w.-]", r, maxsplit=1)[0] in packages]
+
+
+def _champion(client: MlflowClient, name: str) -> Mapping[str, str] | None:
+    """Tags of the version that the alias points to."""
+    version = client.get_registered_model(name).aliases.get(CHAMPION)
+    return client.get_model_version(name, version).tags if version else None
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, PngImagePlugin
 
+from medsyn.images import synthetic_png
 from medsyn.synthetic import MANIFEST
 
 
@@ -26,16 +25,11 @@ class PngWriter:
 
     def write(self, file: str, pixels: np.ndarray) -> str:
         """Write one image, uint8 ``[C, H, W]``; returns the SHA-256 of the file."""
-        info = PngImagePlugin.PngInfo()
-        info.add_text("Synthetic", "true")
-        info.add_text("Comment", f"Synthetic image, not a patient. {self.provenance}")
-        buffer = io.BytesIO()
-        grey = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
-        Image.fromarray(grey).save(buffer, "PNG", pnginfo=info)
+        data = synthetic_png(pixels, self.provenance)
         path = self.folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(buffer.getvalue())
-        return hashlib.sha256(buffer.getvalue()).hexdigest()
+        path.write_bytes(data)
+        return hashlib.sha256(data).hexdigest()
 
 
 class NpzWriter:

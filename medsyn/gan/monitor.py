@@ -13,6 +13,7 @@ from medsyn.metrics.fidelity import kid, prdc
 
 MIN_REFERENCE = 10
 NEIGHBOURS = 5
+EXTRACTOR = FeatureExtractor.name
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,27 @@ class Monitor:
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, samples: int, device: torch.device) -> None:
         self._extract = FeatureExtractor(device)
-        self._real = self._extract(images)
+        self._real, self._real_labels = self._extract(images), labels
         self._labels = np.resize(labels, samples)
 
     def check(self, generator: Generator) -> Check:
         """Sample and compare."""
-        fake = self._extract(generator.sample(self._labels, seed=0, index=np.arange(len(self._labels))))
-        neighbours = prdc(self._real, fake, min(NEIGHBOURS, len(self._real) - 1))
-        distance = kid(self._real, fake, draws=2)
-        return Check(distance.value, neighbours.coverage, neighbours.precision, neighbours.recall)
+        return _compare(
+            self._real, self._extract(generator.sample(self._labels, seed=0, index=np.arange(len(self._labels))))
+        )
+
+    def per_class(self, generator: Generator) -> dict[str, Check]:
+        """The same of every class of which there are `MIN_REFERENCE` images, with other candidates than `check` has."""
+        samples = max(MIN_REFERENCE, len(self._labels) // len(generator.classes))
+        found = {}
+        for place, name in enumerate(generator.classes):
+            real = self._real[self._real_labels == place]
+            if len(real) >= MIN_REFERENCE:
+                images = generator.sample(np.full(samples, place), seed=1, index=np.arange(samples))
+                found[name] = _compare(real, self._extract(images))
+        return found
+
+
+def _compare(real: np.ndarray, fake: np.ndarray) -> Check:
+    neighbours = prdc(real, fake, min(NEIGHBOURS, len(real) - 1))
+    return Check(kid(real, fake, draws=2).value, neighbours.coverage, neighbours.precision, neighbours.recall)

@@ -268,6 +268,11 @@ class Session:
         """The generator that is kept: the best on tune, or the last where tune is too small."""
         return self._generator(self._best)
 
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """Checks of the kept snapshot class by class, where tune holds enough images of it."""
+        found = self._monitor.per_class(self.chosen()) if self._monitor else {}
+        return {name: check.to_json() for name, check in found.items()}
+
     def seconds(self) -> float:
         """Wall clock, earlier parts of a resumed training included."""
         return self._earlier_seconds + perf_counter() - self._started

@@ -14,6 +14,7 @@ from medsyn.config import TrainOptions
 from medsyn.data import Dataset
 from medsyn.data.lookup import by_digest
 from medsyn.errors import DataError, EnvironmentFault, MissingError
+from medsyn.gan import card, registration
 from medsyn.gan.material import Material
 from medsyn.gan.session import Session
 from medsyn.gan.unfinished import Unfinished, unfinished
@@ -35,6 +36,8 @@ class TrainResult:
     monitor: dict[str, float]  # KID, coverage, ... of the kept snapshot on tune; empty where tune is too small
     health: list[str]  # what went wrong and was answered; empty is well
     grid: Path  # PNG, one class a row
+    card: Path  # card.md
+    registered: str | None  # URI in MLflow's model registry
     mlflow_run: str | None
     resumed: bool
 
@@ -134,29 +137,29 @@ def _finish(
         for png in sorted(folder.path.glob("samples/*.png")):
             (build.path / "samples" / png.name).write_bytes(png.read_bytes())
         monitor = session.best_check.to_json() if session.best_check else {}
-        path = build.commit(
-            generator.config
-            | {
-                "schema": checkpoint.SCHEMA_VERSION,
-                "modality": dataset.modality,
-                "name": name,
-                "recipe": session.plan.recipe,
-                "plan": session.plan.to_json(),
-                "dataset": {"name": dataset.path.name, "content_digest": dataset.digest},
-                "training": _training(session),
-                "digest": digest,
-                "health": session.health,
-                "monitor": monitor | {"kept_at_kimg": session.best_images / 1000},
-                "mlflow_run": mlflow.id,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-        )
+        config = generator.config | {
+            "schema": checkpoint.SCHEMA_VERSION,
+            "modality": dataset.modality,
+            "name": name,
+            "recipe": session.plan.recipe,
+            "plan": session.plan.to_json(),
+            "dataset": {"name": dataset.path.name, "content_digest": dataset.digest},
+            "training": _training(session),
+            "digest": digest,
+            "health": session.health,
+            "monitor": monitor | {"kept_at_kimg": session.best_images / 1000},
+            "mlflow_run": mlflow.id,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        card.write(card.describe(session, generator, config), build.path)
+        path = build.commit(config)
     folder.remove()
     grid = path / "samples" / "chosen.png"
     mlflow.metrics([{f"best_{k}": v for k, v in monitor.items()} | {"seconds": session.seconds()}])
-    for file in (path / GENERATOR.main_file, path / checkpoint.WEIGHTS, grid):
+    for file in (path / GENERATOR.main_file, path / card.JSON, path / card.MARKDOWN, grid):
         mlflow.artifact(file)
     mlflow.tags({"medsyn.generator": path.name, "medsyn.digest": digest})
+    registered = registration.register(mlflow, path, config)
     return TrainResult(
         path=path,
         name=path.name,
@@ -166,6 +169,8 @@ def _finish(
         monitor=monitor,
         health=session.health,
         grid=grid,
+        card=path / card.MARKDOWN,
+        registered=registered.uri if registered else None,
         mlflow_run=mlflow.id,
         resumed=resumed,
     )

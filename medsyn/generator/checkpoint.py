@@ -6,6 +6,7 @@
     generator.safetensors   first stage and network
     training.safetensors    discriminator, averages and optimisers at the end, with the facts as JSON in its metadata
     subjects.parquet        keyed hashes of the subjects it learnt from: `evaluate` refuses a leak
+    card.json, card.md      for people: data, figures, plan, compute, limits
     metrics.jsonl           one row a check: losses, KID and coverage on tune
     samples/*.png           synthetic images, one class a row, fixed noise
 """

@@ -37,7 +37,29 @@ class Generator:
         """Standard normal numbers that one image takes."""
         return self.first_stage.noise + self.network.noise
 
-    def sample(self, labels: np.ndarray, seed: int, index: np.ndarray) -> np.ndarray:
+    def draw(self, seed: int, index: np.ndarray, truncation: float = 1.0) -> np.ndarray:
+        """The noise of candidates, a pure function of (seed, k).
+
+        Args:
+            seed: Not negative.
+            index: Candidate numbers k, int64 ``[n]``, not negative.
+            truncation: Psi in (0, 1]: factor of all noise but the numbers that pick a kind of patient. Below 1, images
+                are more typical of their kind and less diverse (the truncation trick: Brock et al. 2019, section 3.1).
+
+        Returns:
+            Standard normal float32 ``[n, noise]`` where truncation is 1.
+
+        Raises:
+            ValueError: A truncation that is not in (0, 1].
+        """
+        if not 0 < truncation <= 1:
+            raise ValueError(f"truncation {truncation} must lie above 0 and not above 1")
+        made = [numpy_rng("candidate", seed, int(k)).standard_normal(self.noise, np.float32) for k in index]
+        noise = np.stack(made) if made else np.empty((0, self.noise), np.float32)
+        noise[:, self.first_stage.picks :] *= np.float32(truncation)
+        return noise
+
+    def sample(self, labels: np.ndarray, seed: int, index: np.ndarray, truncation: float = 1.0) -> np.ndarray:
         """Make candidates.
 
         Candidate k is a pure function of (checkpoint, seed, k) and its label: its noise comes from a counter-based
@@ -48,12 +70,13 @@ class Generator:
             labels: Class indices, int64 ``[n]``.
             seed: Not negative.
             index: Candidate numbers k, int64 ``[n]``, not negative, in any order.
+            truncation: As of `draw`.
 
         Returns:
             float32 ``[n, C, H, W]`` in [0, 1].
 
         Raises:
-            ValueError: Arrays of different length, or a label that is no class.
+            ValueError: Arrays of different length, a label that is no class, or a truncation outside (0, 1].
         """
         labels, index = np.asarray(labels, np.int64), np.asarray(index, np.int64)
         if labels.shape != index.shape or labels.ndim != 1:
@@ -67,8 +90,7 @@ class Generator:
             noise = np.zeros((size, self.noise), np.float32)
             label = np.zeros(size, np.int64)
             label[place] = labels[rows]
-            for at, k in zip(place, index[rows], strict=True):
-                noise[at] = numpy_rng("candidate", seed, int(k)).standard_normal(self.noise, np.float32)
+            noise[place] = self.draw(seed, index[rows], truncation)
             out[rows] = self._forward(noise, label)[place]
         return out
 

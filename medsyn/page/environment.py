@@ -9,6 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medsyn.page import numbers
+from medsyn.page.markdown import plain
 from medsyn.page.pictures import picture
 
 
@@ -30,6 +31,7 @@ def environment(package: str, *, escape: bool = True) -> Environment:
         made.filters[name] = getattr(numbers, name)
     made.filters["modality"] = numbers.modality_name
     made.filters["picture"] = picture
+    made.filters["md"] = plain
     made.filters["setting"] = _setting
     return made
 

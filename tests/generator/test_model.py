@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
+from medsyn.compute import numpy_rng
 from medsyn.generator import Generator
 
 LABELS = np.arange(50) % 3
@@ -46,3 +48,37 @@ def test_no_candidates(small: Generator) -> None:
 def test_wrong_requests(small: Generator, labels: list[int], index: list[int]) -> None:
     with pytest.raises(ValueError, match="labels"):
         small.sample(np.array(labels), 0, np.array(index))
+
+
+def test_noise_is_keyed_by_seed_and_candidate(small: Generator) -> None:
+    noise = small.draw(7, np.array([4, 9]))
+    assert noise.shape == (2, small.noise)
+    for row, k in zip(noise, (4, 9), strict=True):
+        assert np.array_equal(row, numpy_rng("candidate", 7, k).standard_normal(small.noise, np.float32))
+    assert small.draw(7, np.empty(0, int)).shape == (0, small.noise)
+
+
+def test_no_truncation_changes_nothing(small: Generator) -> None:
+    assert np.array_equal(small.sample(LABELS, 7, INDEX, truncation=1.0), small.sample(LABELS, 7, INDEX))
+
+
+def test_truncation_draws_towards_the_mean_of_the_same_kind(small: Generator) -> None:
+    torch.nn.init.normal_(small.first_stage.prior.factor)
+    asked = torch.eye(3)[torch.from_numpy(LABELS)]
+    whole, half, none = (
+        small.first_stage.sample(torch.from_numpy(small.draw(7, INDEX, psi))[:, : small.first_stage.noise], asked)
+        for psi in (1.0, 0.5, 1e-9)
+    )
+    assert torch.allclose(half, (whole + none) / 2, atol=1e-5)
+    means = small.first_stage.prior.mean
+    kinds = torch.cdist(none, means).argmin(1)
+    assert torch.allclose(none, means[kinds], atol=1e-5)
+    assert len(kinds.unique()) == 6, "the kinds are still picked as often"
+    spread = [small.sample(LABELS, 7, INDEX, psi).std(0).mean() for psi in (1.0, 0.6, 0.2)]
+    assert spread[0] > spread[1] > spread[2]
+
+
+@pytest.mark.parametrize("psi", [0.0, -1.0, 1.01, float("nan")])
+def test_truncations_that_mean_nothing(small: Generator, psi: float) -> None:
+    with pytest.raises(ValueError, match="truncation"):
+        small.sample(LABELS, 7, INDEX, psi)

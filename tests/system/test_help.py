@@ -8,7 +8,18 @@ import sys
 import pytest
 from commands import environment
 
-COMMANDS = [[], ["ingest"], ["train-gan"], ["augment"], ["evaluate"], ["inspect"], ["run"], ["demo"], ["doctor"]]
+COMMANDS = [
+    [],
+    ["ingest"],
+    ["train-gan"],
+    ["augment"],
+    ["evaluate"],
+    ["inspect"],
+    ["explore"],
+    ["run"],
+    ["demo"],
+    ["doctor"],
+]
 PROBE = """
 import sys
 from typer.testing import CliRunner

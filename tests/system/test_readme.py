@@ -53,7 +53,7 @@ def test_the_four_commands(scans):
         for line in body.splitlines()
         if kind == "sh" and line.startswith("medsyn ")
     ]
-    assert [c[1] for c in commands] == ["ingest", "inspect", "train-gan", "augment", "evaluate"]
+    assert [c[1] for c in commands] == ["ingest", "inspect", "train-gan", "explore", "augment", "evaluate"]
     for command in commands:
         done = medsyn(*command[1:], cwd=scans)
         assert done.returncode == 0, done.stdout + done.stderr

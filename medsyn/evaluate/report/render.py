@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -93,9 +92,7 @@ def _html() -> Environment:
 
 @cache
 def _markdown() -> Environment:
-    made = _environment(escape=False)
-    made.filters["md"] = _plain
-    return made
+    return _environment(escape=False)
 
 
 def _environment(*, escape: bool) -> Environment:
@@ -105,11 +102,6 @@ def _environment(*, escape: bool) -> Environment:
     made.filters["classifier"] = numbers.classifier_name
     made.globals["tag"] = charts.tag
     return made
-
-
-def _plain(text: object) -> str:
-    """Text that Markdown shows as it is, also inside a table."""
-    return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", " ".join(str(text).split()))
 
 
 def _shared(report: Report) -> dict[str, Any]:

@@ -17,9 +17,11 @@ class FirstStage(Protocol):
 
     Attributes:
         noise: Standard normal numbers that `sample` takes for one image.
+        picks: How many of them, the first ones, pick a kind of patient, so that their size has no meaning.
     """
 
     noise: int
+    picks: int
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Images ``[n, C, H, W]`` in [0, 1] to codes ``[n, K]``."""

@@ -14,7 +14,7 @@ class NoStage(nn.Module):
         image_shape: ``(C, H, W)``.
     """
 
-    noise = 0
+    noise = picks = 0
 
     def __init__(self, image_shape: tuple[int, int, int]) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class PCA(nn.Module):
         super().__init__()
         self.image_shape, self.coefficients = image_shape, coefficients
         self.prior = ClassMixture(coefficients, classes, mixture)
-        self.noise = self.prior.noise
+        self.noise, self.picks = self.prior.noise, 1
         pixels = int(np.prod(image_shape))
         self.register_buffer("mean", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(coefficients, pixels))
