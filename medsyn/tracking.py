@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -270,6 +271,7 @@ def _register(
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
+    from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
     texts = {key: str(value) for key, value in tags.items() if value is not None}
     logged = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=texts)
@@ -287,10 +289,13 @@ def _register(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    version = client.create_model_version(
+    # By place, not as models:/<id>: a database resolves that in the store of the process, whatever the client's is.
+    made = client.create_model_version(
         name, logged.artifact_location, run_id, texts, description=description, model_id=logged.model_id
     )
-    return str(version.version)
+    versions = json.dumps([{"name": name, "version": made.version}])
+    client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: versions})
+    return str(made.version)
 
 
 def _save_model(checkpoint: Path, classes: Sequence[str], folder: Path, model: Any) -> None:

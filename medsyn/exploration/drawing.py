@@ -18,7 +18,7 @@ SMALLEST, LARGEST = 112, 224
 
 MARGIN, GAP, LINE = 20, 4, 22
 LABEL_WIDTH = 130
-FRAME_MS, REST_MS = 90, 900
+FRAME_MS, REST_MS = 110, 900
 SAYS = "Synthetic images, not patients."
 
 

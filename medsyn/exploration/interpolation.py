@@ -65,6 +65,6 @@ def great_circle(a: torch.Tensor, b: torch.Tensor, at: torch.Tensor) -> torch.Te
     """Spherical interpolation (Shoemake 1985): ``a`` and ``b`` ``[1, d]``, shares ``[n, 1]``; float ``[n, d]``."""
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=1, eps=1e-12).clamp(-1, 1)
     angle = torch.arccos(cosine)[:, None]
-    if angle.sin().abs().item() < 1e-4:  # one direction: there is no circle, and nothing to shrink
+    if angle.sin().abs().item() < 1e-3:  # one direction: there is no circle, and nothing to shrink
         return torch.lerp(a, b, at)
     return (torch.sin((1 - at) * angle) * a + torch.sin(at * angle) * b) / torch.sin(angle)

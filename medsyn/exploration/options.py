@@ -17,7 +17,7 @@ class ExploreOptions(BaseModel):
     modality: Modality | None = None
     seed: int = Field(0, ge=0, description="the first of the seeds that are shown")
     columns: int = Field(8, ge=2, le=16, description="seeds beside each other")
-    frames: int = Field(16, ge=2, le=60, description="of an animation, from one image to the next")
+    frames: int = Field(12, ge=2, le=60, description="of an animation, from one image to the next")
     out: str | None = Field(None, description="folder of the pictures; default: in the workspace")
     device: Device = "auto"
     threads: int | None = Field(None, ge=1)

@@ -98,7 +98,7 @@ def _walk(generator: Generator, options: ExploreOptions, footer: str, folder: Pa
         "From the noise of one seed to that of the next, in small steps. Every step should look like a scan: blurred "
         "or doubled shapes half-way mean that the generator knows single patients rather than what lies between."
     )
-    columns = [f"seed {first}", *(f"{share:.0%}" for share in still[1:-1]), f"seed {second}"]
+    columns = [f"seed {first}", *(f"{share * 100:.0f} %" for share in still[1:-1]), f"seed {second}"]
     save_png(sheet("Latent walk", note, rows, columns, footer), folder / "walk.png")
     # Every column is one leg ahead of its neighbour on the same ring of seeds: the animation ends where it began.
     ring = [options.seed + w for w in range(WALKS)]
@@ -139,7 +139,7 @@ def _morph(generator: Generator, options: ExploreOptions, footer: str, folder: P
         "One noise, from one class to another: what changes is what the generator takes for the class, and all that "
         "comes with it."
     )
-    columns = [f"{share:.0%}" for share in still]
+    columns = [f"{share * 100:.0f} %" for share in still]
     save_png(sheet("Class morph at fixed noise", note, rows, columns, footer), folder / "morph.png")
     legs = pairs if len(pairs) > 1 else [*pairs, pairs[0][::-1]]
     half = -(-len(seeds) // 2)

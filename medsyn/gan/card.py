@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def write(card: dict[str, Any], folder: Path) -> None:
 
 def markdown(card: dict[str, Any]) -> str:
     """The card for people, of nothing but the facts in card.json."""
-    return environment("medsyn.gan", escape=False).get_template("card.md.j2").render(card)
+    text = environment("medsyn.gan", escape=False).get_template("card.md.j2").render(card)
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
 def describe(session: Session, generator: Generator, config: dict[str, Any]) -> dict[str, Any]:

@@ -104,8 +104,8 @@ def test_labels_cannot_break_out(facts: dict[str, Any]) -> None:
     assert len(cells) == len(plain_cells)
 
 
-def test_a_small_tune_and_a_small_group(workspace: Workspace) -> None:
-    images, labels = toy_images(5)
+def test_a_tune_that_is_too_small(workspace: Workspace) -> None:
+    images, labels = toy_images(6)
     write_dataset(workspace, images, labels)
     result = run(TrainOptions(budget="0.2kimg", threads=1), workspace)
     facts = json.loads((result.path / "card.json").read_text())

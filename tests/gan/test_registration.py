@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def client(workspace: Workspace) -> MlflowClient:
 def model(trained: tuple[Workspace, TrainResult]) -> Path:
     """The folder of the registered model."""
     version = client(trained[0]).get_model_version_by_alias(NAME, "champion")
-    return Path(client(trained[0]).get_logged_model(version.model_id).artifact_location.removeprefix("file://"))
+    return Path(version.source.removeprefix("file://"))
 
 
 def test_a_training_is_a_version_of_its_modality(trained: tuple[Workspace, TrainResult]) -> None:
@@ -51,7 +52,10 @@ def test_a_training_is_a_version_of_its_modality(trained: tuple[Workspace, Train
     assert float(version.tags["medsyn.kid"]) == result.monitor["kid"]
     assert "not for diagnosis" in version.description
     (output,) = client(workspace).get_run(result.mlflow_run).outputs.model_outputs
-    assert output.model_id == version.model_id
+    logged = client(workspace).get_logged_model(output.model_id)
+    assert logged.status == "READY"
+    assert logged.artifact_location == version.source
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": NAME, "version": version.version}]
 
 
 def test_the_model_is_code_and_plain_files(model: Path) -> None:
