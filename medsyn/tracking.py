@@ -287,7 +287,7 @@ def _register(
     try:
         client.create_registered_model(name, description="Class-conditional generator of medsyn.")
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):  # of MLflow, of Databricks
             raise
     # By place, not as models:/<id>: a database resolves that in the store of the process, whatever the client's is.
     made = client.create_model_version(
