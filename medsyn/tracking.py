@@ -126,7 +126,7 @@ class Run:
         Returns:
             The version, None where MLflow cannot take it: that is told, and ends nothing.
         """
-        if self._failed:
+        if self._failed or self._client is None:
             return None
         try:
             with tempfile.TemporaryDirectory(prefix="medsyn-model-") as folder:

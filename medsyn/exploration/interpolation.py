@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,19 +39,20 @@ def between(generator: Generator, start: Point, end: Point, shares: np.ndarray) 
     Returns:
         float32 ``[n, C, H, W]`` in [0, 1]; at 0 and 1 those of `Generator.sample`, but for the last bits.
     """
-    stage, network, device = generator.first_stage, generator.network, generator.device
+    stage: Any = generator.first_stage
+    network, device = generator.network, generator.device
     at = torch.as_tensor(shares, dtype=torch.float32, device=device)[:, None]
     ends = (start, end)
-    noise = [torch.from_numpy(generator.draw(p.seed, np.array([p.index]))).to(device) for p in ends]
+    first, second = (torch.from_numpy(generator.draw(p.seed, np.array([p.index]))).to(device) for p in ends)
     labels = torch.tensor([p.label for p in ends], device=device)
     asked = of_classes(labels, generator.config["condition_schema"])
-    own = great_circle(*(z[:, stage.picks : stage.noise] for z in noise), at)
+    own = great_circle(first[:, stage.picks : stage.noise], second[:, stage.picks : stage.noise], at)
     codes = [
         stage.sample(torch.cat([z[:, : stage.picks].expand(len(at), -1), own], 1), condition.expand(len(at), -1))
-        for z, condition in zip(noise, asked, strict=True)
+        for z, condition in zip((first, second), asked, strict=True)
     ]
     coarse = stage.decode(torch.lerp(codes[0], codes[1], at))
-    rest = great_circle(*(z[:, stage.noise :] for z in noise), at)
+    rest = great_circle(first[:, stage.noise :], second[:, stage.noise :], at)
     made = [
         complete(stage, network, z, condition, image)
         for z, condition, image in zip(
