@@ -126,7 +126,7 @@ class Run:
         Returns:
             The version, None where MLflow cannot take it: that is told, and ends nothing.
         """
-        if self._failed or self._client is None:
+        if self._failed or self._client is None or self.id is None:
             return None
         try:
             with tempfile.TemporaryDirectory(prefix="medsyn-model-") as folder:
@@ -259,7 +259,7 @@ def _tell(error: Exception) -> None:
 def _register(
     client: MlflowClient,
     experiment: str,
-    run_id: str | None,
+    run_id: str,
     checkpoint: Path,
     name: str,
     classes: Sequence[str],

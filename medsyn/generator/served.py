@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 import numpy as np
@@ -23,6 +23,15 @@ from medsyn.images import synthetic_png
 CHECKPOINT = "checkpoint"
 MOST = 1024
 """Images of one request: more would keep others waiting."""
+
+
+class Row(NamedTuple):
+    """One row of a request: ``n`` images of a class, candidates ``index``, ``index`` + 1 ... of ``seed``."""
+
+    label: str
+    n: int = 1
+    seed: int = 0
+    index: int = 0
 
 
 class ServedGenerator(PythonModel):
@@ -49,11 +58,12 @@ class ServedGenerator(PythonModel):
             MlflowException: A label that is no class, negative numbers, or too many images; the server says 400.
         """
         made, truncation = self._generator, float((params or {}).get("truncation", 1.0))
-        rows = [(str(r["label"]), *(int(r.get(k, d)) for k, d in _DEFAULTS.items())) for _, r in model_input.iterrows()]
+        given = [{str(k): v for k, v in row.items()} for row in model_input.to_dict("records")]
+        rows = [Row(str(r.pop("label")), **{k: int(v) for k, v in r.items()}) for r in given]
         _check(rows, made.classes, truncation)
         answer = []
         for label, n, seed, index in rows:
-            numbers = np.arange(index, index + n)
+            numbers = np.arange(index, index + n, dtype=np.int64)
             images = made.sample(np.full(n, made.classes.index(label)), seed, numbers, truncation)
             origin = f"medsyn, checkpoint {made.config['digest'][:16]}, seed {seed}"
             for k, image in zip(numbers.tolist(), np.round(images * 255).astype(np.uint8), strict=True):
@@ -62,16 +72,13 @@ class ServedGenerator(PythonModel):
         return pd.DataFrame(answer, columns=["label", "seed", "index", "image"])
 
 
-_DEFAULTS = {"n": 1, "seed": 0, "index": 0}
-
-
-def _check(rows: list[tuple[str, int, int, int]], classes: list[str], truncation: float) -> None:
-    wrong = next((label for label, *_ in rows if label not in classes), None)
+def _check(rows: list[Row], classes: list[str], truncation: float) -> None:
+    wrong = next((row.label for row in rows if row.label not in classes), None)
     if wrong is not None:
         raise MlflowException.invalid_parameter_value(f"no class '{wrong:.80}'; there are {', '.join(classes)}")
-    if any(n < 1 or seed < 0 or index < 0 for _, n, seed, index in rows):
+    if any(row.n < 1 or row.seed < 0 or row.index < 0 for row in rows):
         raise MlflowException.invalid_parameter_value("n must be at least 1, seed and index not negative")
-    if sum(n for _, n, *_ in rows) > MOST:
+    if sum(row.n for row in rows) > MOST:
         raise MlflowException.invalid_parameter_value(f"more than {MOST} images in one request")
     if not 0 < truncation <= 1:
         raise MlflowException.invalid_parameter_value("truncation must lie above 0 and not above 1")
