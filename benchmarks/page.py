@@ -289,8 +289,7 @@ as its slices: each is an image with a row in every table.
 
 Two workers against one: {scaling}.
 
-Peak memory of the parent process, small films without labels, two workers (measured beside other work: the seconds do not
-compare):
+Peak memory of the parent process, small films without labels, two workers:
 
 | files | MiB | seconds |
 |---|---|---|
