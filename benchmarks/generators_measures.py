@@ -129,13 +129,21 @@ def mean(cells: Mapping[str, Any] | None, scope: str, name: str) -> float | None
 
 
 def bars(entry: Mapping[str, Any], recipe: str) -> list[Bar]:
-    """The bars of one set, for one recipe, over the seeds that were measured.
+    """The bars of one set, for one recipe, over the seeds that it was measured with.
 
     Args:
         entry: Of ``sets`` in generators.json.
         recipe: Whose figures are judged.
     """
-    ours, floor, gaussian = entry["arms"].get(recipe), entry[FLOOR], entry["arms"].get(GAUSSIAN)
+    arms = entry["arms"]
+    ours = arms.get(recipe)
+
+    def beside(cells: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """The same seeds of another; None where one is missing."""
+        seeds = ours or entry[FLOOR]
+        return {seed: cells[seed] for seed in seeds} if cells and cells.keys() >= seeds.keys() else None
+
+    floor, gaussian = beside(entry[FLOOR]), beside(arms.get(GAUSSIAN))
     found = []
 
     def demand(text: str, name: str, limit: float | None, *, at_most: bool, strictly: bool = False) -> None:
@@ -155,7 +163,7 @@ def bars(entry: Mapping[str, Any], recipe: str) -> list[Bar]:
     else:
         others = (GAUSSIAN,) if entry["train"] is not None else (GAUSSIAN, DCGAN, DDPM)
         for other in others:
-            cells = entry["arms"].get(other)
+            cells = beside(arms.get(other))
             for name, at_most in (("kid", True), ("coverage", False)):
                 text = f"{'KID below' if at_most else 'coverage above'} that of {other}"
                 demand(text, name, mean(cells, ALL, name), at_most=at_most, strictly=True)
