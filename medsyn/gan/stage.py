@@ -72,8 +72,9 @@ def run(options: TrainOptions, workspace: Workspace, progress: Progress = SILENT
     if waiting:
         progress.say(f"{len(waiting)} unfinished training(s) of '{modality}' left alone (--resume continues one)")
     device = compute.device(options.device, options.threads)
+    start = checkpoint.load_training(workspace.find(GENERATOR, options.init_from)) if options.init_from else None
     with tracking.start(workspace, "train-gan", modality, _lineage(material)) as mlflow:
-        session = Session.begin(options, material, device, started, progress)
+        session = Session.begin(options, material, device, started, progress, start)
         folder = Unfinished.create(workspace, str(material.dataset.meta["name"]))
         try:
             return _finish(session, folder, workspace, progress, mlflow, resumed=False)
