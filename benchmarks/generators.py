@@ -109,7 +109,8 @@ def _cell(arm: str, job: Job, ruler: Ruler, where: str) -> dict[str, Any]:
     write_json(file, cell)
     found = cell["scopes"]["all"]
     told = ", ".join(f"{name} {found[name]:.3g}" for name in ("kid", "fid", "precision", "recall", "coverage"))
-    print(f"{time.strftime('%H:%M:%S')} {where}: {arm}: {told}. {cell['copying']['sentence']}", flush=True)
+    said = " ".join([f"{told}.", *cell["notes"].get("health", ()), cell["copying"]["sentence"]])
+    print(f"{time.strftime('%H:%M:%S')} {where}: {arm}: {said}", flush=True)
     return cell
 
 

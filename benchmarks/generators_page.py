@@ -50,13 +50,24 @@ Learnt from {learnt}, compared with {mix} (seed {seed}); {entry["budget"]} a tra
 Scans: {entry["credit"]}.
 
 {table(entry)}
-
+{_health(entry)}
 Bars, for `{entry["judged"]}`:
 
 {bars}
 
 `{entry["command"]}`
 """
+
+
+def _health(entry: Mapping[str, Any]) -> str:
+    """What trainings said of themselves when they ended early."""
+    told = [
+        f"- `{arm}`, seed {seed}: {sentence}\n"
+        for arm, cells in entry["arms"].items()
+        for seed, cell in cells.items()
+        for sentence in cell["notes"].get("health", ())
+    ]
+    return "".join(["\nEnded early:\n\n", *told]) if told else ""
 
 
 def table(entry: Mapping[str, Any]) -> str:
