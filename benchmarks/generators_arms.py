@@ -66,7 +66,7 @@ class Made:
         train_seconds: Wall clock from training images in memory to a generator that can be asked.
         train_cpu_seconds: The same of all threads.
         sample_seconds: Of all samples.
-        parameters: Numbers in the generator; None where it keeps the training images themselves.
+        parameters: Numbers in the generator; None for the references of `medsyn evaluate`, which keep images.
         notes: What else it says of itself.
     """
 

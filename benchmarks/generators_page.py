@@ -108,7 +108,7 @@ def _costs(cells: Mapping[str, Any]) -> list[str]:
         return float(np.mean([cell[name] for cell in cells.values()]))
 
     parameters = next(iter(cells.values()))["parameters"]
-    known = "its images" if parameters is None else f"{parameters / 1e6:.2f} M"
+    known = "–" if parameters is None else f"{parameters / 1e6:.2f} M"
     trained = f"{mean('train_seconds'):.0f} ({mean('train_cpu_seconds'):.0f})"
     return [f"{mean('samples_per_second'):,.0f}", f"{mean('peak_mib'):.0f}", known, trained]
 
