@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from generators_page import section as generators
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -289,8 +291,7 @@ as its slices: each is an image with a row in every table.
 
 Two workers against one: {scaling}.
 
-Peak memory of the parent process, small films without labels, two workers (measured beside other work: the seconds do not
-compare):
+Peak memory of the parent process, small films without labels, two workers:
 
 | files | MiB | seconds |
 |---|---|---|
@@ -355,6 +356,7 @@ SECTIONS = (
     ("null_end_to_end", null),
     ("detection_rates", detection),
     ("fidelity_rule", fidelity_rule),
+    ("generators", generators),
     ("rare_class", rare_class),
     ("real_sets", real_sets),
     ("ingest", ingest),
