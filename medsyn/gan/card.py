@@ -104,6 +104,7 @@ def describe(session: Session, generator: Generator, config: dict[str, Any]) -> 
             "plan": plan.to_json(),
             "kimg": session.trainer.images / 1000,
             "kept_at_kimg": session.best_images / 1000,
+            "closed_form": session.closed_form,
             "health": list(session.health),
         },
         "compute": _compute(session),

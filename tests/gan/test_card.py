@@ -124,3 +124,10 @@ def test_small_groups_are_not_counted(trained: tuple[Workspace, TrainResult]) ->
     table["sex"] = np.where(table["subject"].isin(few), "F", "M")
     told = card._split(material, "train")["subjects_by"]
     assert told == {"sex": {"F": "fewer than 5", "M": len(subjects) - 3}}
+
+
+def test_a_kept_closed_form_is_told(facts: dict[str, Any]) -> None:
+    for kept in (True, False):
+        text = card.markdown(facts | {"training": facts["training"] | {"closed_form": kept}})
+        assert ("No snapshot came nearer" in text) is kept
+        assert ("kimg was kept" in text) is not kept
