@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -17,10 +13,12 @@ from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.gan import health
 from medsyn.gan.diffaugment import adapted
+from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Check, Monitor
 from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, steps_and_checks
 from medsyn.gan.recipes import RECIPES
+from medsyn.gan.signals import interruption
 from medsyn.gan.trainer import StepLosses, Trainer
 from medsyn.gan.unfinished import Unfinished
 from medsyn.generator import Generator, first_stage, networks
@@ -28,7 +26,7 @@ from medsyn.generator.condition import of_classes, width
 from medsyn.generator.first_stage import FirstStage
 from medsyn.generator.grid import save_grid
 from medsyn.generator.model import images as generated
-from medsyn.progress import Progress
+from medsyn.progress import Progress, Task
 from medsyn.tracking import Run
 
 OVERTIME = 1.2
@@ -38,10 +36,12 @@ SAMPLING_BATCH = 64
 WARM_UP, MEASURED = 2, 8
 GAP_IMAGES = 512
 """Of train and tune each, by which the discriminator's memory is judged."""
+GO_ON, OVERDUE = 0, 1
+"""What may follow a step, beside the number of a signal: of several processes, the highest counts."""
 
 
 class Session:
-    """A training under way.
+    """A training under way, in one process or in each of several: rank 0 alone looks at tune, writes, and speaks.
 
     Attributes:
         plan: Frozen.
@@ -57,38 +57,38 @@ class Session:
         plan: Plan,
         material: Material,
         stage: FirstStage,
-        device: torch.device,
+        world: World,
         started: float,
     ) -> None:
-        self.plan, self.material, self.device = plan, material, device
+        self.plan, self.material, self.world, self.device = plan, material, world, world.device
         self._started, self._earlier_seconds = started, 0.0
         self._stage = stage
         schema = material.dataset.condition_schema
         network = _network(plan, material.dataset.image_shape, width(schema))
-        images = torch.tensor(material.train_images, device=device)
-        labels = torch.tensor(material.train_labels, device=device)
-        self.trainer = Trainer(plan, stage, network, images, labels, schema)
+        images = torch.tensor(material.train_images, device=self.device)
+        labels = torch.tensor(material.train_labels, device=self.device)
+        self.trainer = Trainer(plan, stage, network, images, labels, schema, world)
         self.rows: list[dict[str, float]] = []
         self.health: list[str] = []
         self.best_check: Check | None = None
         self.best_images = 0
         self._best = _weights(self.trainer.average)
         self._start_check: Check | None = None
-        self._monitor: Monitor | None = None
+        self._monitor = _monitor(material, plan.monitor_images, self.device) if world.main else None
         self._logged = 0
-        self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=device)
-        self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=device)
+        self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=self.device)
+        self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=self.device)
 
     @classmethod
     def begin(
         cls,
         options: TrainOptions,
         material: Material,
-        device: torch.device,
+        world: World,
         started: float,
         progress: Progress,
     ) -> Session:
-        """Fit the first stage, measure the speed, freeze the plan."""
+        """Fit the first stage, measure the speed, freeze the plan: all processes follow that of rank 0."""
         unit, amount = parse_budget(options.budget)
         few_seconds = unit == "seconds" and amount < 60
         recipe, side = RECIPES[options.recipe], material.dataset.image_shape[-1]
@@ -117,20 +117,20 @@ class Session:
             adapt=options.diffaugment == "adapt",
             precision=options.precision,
             monitor_images=128 if few_seconds else 256,
-            device=str(device),
+            device=str(world.device),
             threads=torch.get_num_threads(),
         )
         if plan.first_stage != "none":
             progress.say(f"fitting first stage {plan.first_stage}")
-        stage = first_stage.fit(
-            plan.first_stage, material.train_images, material.train_labels, explained=EXPLAINED, most=plan.coefficients
-        )
-        session = cls(plan, material, stage.to(device), device, started)
-        session._monitor = _monitor(material, plan.monitor_images, device)
+        plan = world.from_main(lambda: plan)
+        sizes, weights = world.from_main(lambda: _fitted(plan, material))
+        session = cls(plan, material, _stage(sizes, weights, material, world.device), world, started)
         session._look(progress)
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
-        steps, checks = steps_and_checks(
-            options.budget, options.batch, perf_counter() - started, step_seconds, session._look_seconds
+        steps, checks = world.from_main(
+            lambda: steps_and_checks(
+                options.budget, options.batch, perf_counter() - started, step_seconds, session._look_seconds
+            )
         )
         session.plan = session.trainer.plan = dataclasses.replace(plan, steps=steps, checks=checks)
         return session
@@ -141,15 +141,13 @@ class Session:
         state: dict[str, Any],
         tensors: dict[str, torch.Tensor],
         material: Material,
-        device: torch.device,
+        world: World,
         started: float,
     ) -> Session:
-        """Continue from a snapshot."""
+        """Continue from a snapshot; the number of processes may be another one."""
         plan = Plan.from_json(state["plan"])
-        stage = first_stage.build(state["first_stage"], material.dataset.image_shape)
-        stage.load_state_dict(_part(tensors, "first_stage"))
-        session = cls(plan, material, stage.to(device), device, started)
-        session._monitor = _monitor(material, plan.monitor_images, device)
+        stage = _stage(state["first_stage"], _part(tensors, "first_stage"), material, world.device)
+        session = cls(plan, material, stage, world, started)
         session.trainer.load_state(_part(tensors, "trainer"), state["trainer"])
         session._best = _part(tensors, "best")
         session.rows, session.health, session.best_images = state["rows"], state["health"], state["best_images"]
@@ -160,18 +158,25 @@ class Session:
 
     # ---- the loop
 
-    def train(self, folder: Unfinished, progress: Progress, mlflow: Run) -> None:
+    def train(self, folder: Unfinished | None, progress: Progress, mlflow: Run, received: list[int]) -> None:
         """Step to the end of the plan.
 
+        Args:
+            folder: Where snapshots go; None in all processes but rank 0.
+            progress: Hears losses and checks.
+            mlflow: Hears them too.
+            received: Signals that came, of `medsyn.gan.signals.held`.
+
         Raises:
-            KeyboardInterrupt: SIGINT or SIGTERM came, or ``progress`` raised it; a snapshot has been written.
+            KeyboardInterrupt: A signal came, or ``progress`` raised it; a snapshot has been written.
+            ProcessLost: Another process has died.
         """
         plan, trainer = self.plan, self.trainer
         check_steps = plan.check_steps()
         every = max(1, plan.steps // 100)
         self._snapshot(folder, mlflow)
         saved = perf_counter()
-        with _signals() as interrupted, progress.task("training", plan.kimg) as task:
+        with progress.task("training", plan.kimg) as task:
             while trainer.images < plan.images and not self.health:
                 losses = trainer.step()
                 step = trainer.images // plan.batch
@@ -183,16 +188,14 @@ class Session:
                     self.rows.append({"images": trainer.images} | losses._asdict())
                 if step in check_steps:
                     self._look(progress)
-                    save_grid(self._averaged(), folder.path / "samples" / f"{trainer.images:09d}.png")
+                    if folder is not None:
+                        save_grid(self._averaged(), folder.path / "samples" / f"{trainer.images:09d}.png")
                     self._log(mlflow)
-                try:
-                    task.update(trainer.images / 1000, self._note(losses))
-                    if interrupted:
-                        raise KeyboardInterrupt
-                except KeyboardInterrupt:
-                    self._snapshot(folder, mlflow)
-                    raise
-                if self._overdue():
+                order = self.world.highest(self._order(task, losses, received))
+                if order > OVERDUE:
+                    self.world.from_main(lambda: self._snapshot(folder, mlflow))
+                    raise interruption(order)
+                if order == OVERDUE:
                     progress.say(
                         f"stopped at {trainer.images / 1000:g} of {plan.kimg:g} kimg: the machine has become slower "
                         "than it was when the plan was made, and the budget is used up"
@@ -204,11 +207,27 @@ class Session:
                     saved = perf_counter()
         self._log(mlflow)
 
+    def _order(self, task: Task, losses: StepLosses, received: list[int]) -> int:
+        """What this process would do after a step: go on, end for want of time, or heed a signal."""
+        try:
+            task.update(self.trainer.images / 1000, self._note(losses))
+        except KeyboardInterrupt:
+            return signal.SIGINT
+        if received:
+            return received[0]
+        return OVERDUE if self._overdue() else GO_ON
+
     def _overdue(self) -> bool:
         unit, amount = parse_budget(self.plan.budget)
         return unit == "seconds" and self.seconds() > OVERTIME * amount
 
     def _look(self, progress: Progress) -> None:
+        """Rank 0 compares with tune; what follows from it holds for all."""
+        if self.world.main:
+            self._compare(progress)
+        self.trainer.strength, self.health = self.world.from_main(lambda: (self.trainer.strength, self.health))
+
+    def _compare(self, progress: Progress) -> None:
         """Compare the averaged generator with tune, keep it if it is the best so far, and watch for collapse."""
         begun = perf_counter()
         generator = self._averaged()
@@ -253,14 +272,16 @@ class Session:
         return f"G {losses.generator:.2f}, D {losses.discriminator:.2f}, margin {losses.margin:+.2f}{seen}"
 
     def _measure_step(self) -> float:
-        """Seconds of one step, measured on a copy so that nothing moves."""
-        probe = copy.deepcopy(self.trainer)
+        """Seconds of one step; nothing has moved afterwards."""
+        tensors, facts = self.trainer.state(), self.trainer.facts()
         for _ in range(WARM_UP):
-            probe.step()
+            self.trainer.step()
         begun = perf_counter()
         for _ in range(MEASURED):
-            probe.step()
-        return (perf_counter() - begun) / MEASURED
+            self.trainer.step()
+        seconds = (perf_counter() - begun) / MEASURED
+        self.trainer.load_state(tensors, facts)
+        return seconds
 
     # ---- results and snapshots
 
@@ -311,9 +332,9 @@ class Session:
         tensors = {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
         return state, tensors
 
-    def _snapshot(self, folder: Unfinished, mlflow: Run) -> None:
-        state, tensors = self.state(mlflow)
-        folder.write(state, tensors)
+    def _snapshot(self, folder: Unfinished | None, mlflow: Run) -> None:
+        if folder is not None:
+            folder.write(*self.state(mlflow))
 
     def _log(self, mlflow: Run) -> None:
         mlflow.metrics(self.rows[self._logged :], step_key="images")
@@ -324,6 +345,22 @@ def _monitor(material: Material, samples: int, device: torch.device) -> Monitor 
     if not material.can_monitor:
         return None
     return Monitor(material.tune_images, material.tune_labels, samples, device)
+
+
+def _fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Sizes and weights of the plan's first stage."""
+    stage = first_stage.fit(
+        plan.first_stage, material.train_images, material.train_labels, explained=EXPLAINED, most=plan.coefficients
+    )
+    return stage.sizes(), stage.state_dict()
+
+
+def _stage(
+    sizes: dict[str, Any], weights: dict[str, torch.Tensor], material: Material, device: torch.device
+) -> FirstStage:
+    stage = first_stage.build(sizes, material.dataset.image_shape)
+    stage.load_state_dict(weights)
+    return stage.to(device)
 
 
 def _network(plan: Plan, image_shape: tuple[int, int, int], condition: int) -> torch.nn.Module:
@@ -338,24 +375,3 @@ def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def _part(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying in the middle of a step; the second one is not held back."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def remember(number: int, _frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
