@@ -100,6 +100,10 @@ def train_gan(
         str | None, typer.Option(help="Augment real and generated alike as the preset says: off, adapt, or preset.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, or bfloat16.")] = None,
+    knobs: Annotated[
+        list[str] | None, typer.Option("--set", help="A part of the plan, such as gamma=0.2; may be repeated.")
+    ] = None,
+    init_from: Annotated[str | None, typer.Option(help="Checkpoint (folder or name) to start from.")] = None,
     resume: Annotated[bool | None, typer.Option("--resume", help="Go on with the newest unfinished training.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     seed: SeedOption = None,

@@ -118,7 +118,9 @@ class TrainOptions(_Strict):
     modality: Modality | None = None
     dataset: str | None = Field(None, description="folder or name; default: the newest of the modality")
     budget: str = Field("10m", description="time or images: 90s, 10m, 2h, 50kimg")
-    recipe: Literal["latent-r3gan", "r3gan", "dcgan", "wgan-gp"] = "latent-r3gan"
+    recipe: str = Field("latent-r3gan", description="a name in medsyn.gan.recipes")
+    knobs: dict[str, str | float] = Field(default={}, description="parts of the plan to replace, such as gamma")
+    init_from: str | None = Field(None, description="checkpoint whose weights the training starts with")
     diffaugment: Literal["off", "adapt", "preset"] = Field(
         "off", description="augment real and generated alike, as the preset says: never, as needed, or always"
     )
@@ -134,6 +136,15 @@ class TrainOptions(_Strict):
     def _budget(cls, value: str) -> str:
         parse_budget(value)
         return value
+
+    @field_validator("knobs", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, list):
+            return value
+        if not all(isinstance(pair, str) and "=" in pair for pair in value):
+            raise ValueError("say knob=value, as in --set gamma=0.2")
+        return dict(pair.split("=", 1) for pair in value)
 
 
 class AugmentOptions(_Strict):

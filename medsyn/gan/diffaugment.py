@@ -14,6 +14,7 @@ TRANSLATION, CUTOUT = 0.125, 0.5
 """Shares of the side."""
 
 TARGET, STEP, MOST = 0.5, 0.1, 0.9
+"""Of the gap in standard deviations; of the strength."""
 
 
 def diffaugment(
@@ -43,8 +44,7 @@ def adapted(strength: float, gap: float) -> float:
 
     Args:
         strength: Probability so far.
-        gap: How far real images that the discriminator never saw lie from those it saw, as a share of the way to the
-            generated ones: r_v of Karras et al. (2020, StyleGAN2-ADA), eq. 1.
+        gap: How far training images are scored above unseen ones, see `Trainer.gap`.
     """
     return min(MOST, max(0.0, strength + (STEP if gap > TARGET else -STEP)))
 

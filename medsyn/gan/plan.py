@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from medsyn.config import parse_budget
+from medsyn.errors import UsageError
 
 EXPLAINED = 0.99
 COARSE = 48
@@ -15,6 +17,23 @@ with 128, KID of the coarse images alone is 0.14 (PneumoniaMNIST, 32 px)."""
 
 IMAGES_PER_COEFFICIENT = 8
 """More directions than that are noise of the few patients."""
+
+WARM_UP = 0.02
+"""Share of the training in which the learning rate rises to its height: 2e-3 without it never recovers from its first
+steps."""
+
+KNOBS = (
+    "learning_rate",
+    "gamma",
+    "penalty_every",
+    "free",
+    "ramp",
+    "final",
+    "ema_kimg",
+    "coefficients",
+    "strength",
+)
+"""Numbers of the plan that a user may set."""
 
 MIN_STEPS = 30
 MAX_CHECKS = 20
@@ -35,7 +54,7 @@ class Plan:
     network: dict[str, Any]  # kind and sizes
     discriminator: dict[str, Any]  # sizes
     objective: str
-    learning_rate: float  # annealed by a cosine to `final` times itself
+    learning_rate: float  # at its height; annealed by a cosine to `final` times itself
     gamma: float  # weight of the objective's penalty, annealed likewise
     penalty_every: int  # steps
     free: float  # share of coarse images that are drawn, not those of the paired real ones
@@ -47,6 +66,7 @@ class Plan:
     adapt: bool  # whether it follows the gap between train and tune
     precision: str  # float32 or bfloat16
     monitor_images: int
+    init_from: str | None  # digest of the checkpoint whose weights it began with
     device: str
     threads: int
 
@@ -60,9 +80,13 @@ class Plan:
         return self.images / 1000
 
     def anneal(self, images: int) -> float:
-        """Factor of learning rate and gamma after so many images: a cosine from 1 to `final`."""
+        """Factor of gamma after so many images, and of the learning rate but for `warmed`: a cosine to `final`."""
         progress = min(images / self.images, 1.0)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def warmed(self, images: int) -> float:
+        """How far the learning rate has risen after so many images, from nearly 0 to 1."""
+        return min(1.0, (images + self.batch) / (WARM_UP * self.images + self.batch))
 
     def conditioned(self, images: int) -> float:
         """How much of the condition is shown after so many images, from 0 to 1."""
@@ -89,6 +113,32 @@ class Plan:
     def from_json(cls, values: dict[str, Any]) -> Plan:
         fields = {k: v for k, v in values.items() if k != "kimg"}
         return cls(**fields | {"diffaugment": tuple(fields["diffaugment"])})
+
+    def turned(self, knobs: Mapping[str, object]) -> Plan:
+        """The plan with some of its parts replaced.
+
+        Args:
+            knobs: Name in `KNOBS` -> value, or its text.
+
+        Raises:
+            UsageError: No such knob, or no value for it.
+        """
+        changes: dict[str, Any] = {}
+        for name, value in knobs.items():
+            if name not in KNOBS:
+                raise UsageError(f"unknown knob '{name}'", where="--set", mend=f"There are: {', '.join(KNOBS)}.")
+            kind = type(getattr(self, name))
+            try:
+                changes[name] = kind(float(str(value))) if kind is int else kind(str(value))
+                if not 0 <= changes[name] < math.inf:
+                    raise ValueError
+            except ValueError:
+                raise UsageError(f"'{value}' is no value for '{name}'", where="--set", mend="Give a number.") from None
+        if changes.get("penalty_every", 1) < 1 or changes.get("coefficients", 1) < 1:
+            raise UsageError("penalty_every and coefficients are at least 1", where="--set")
+        if changes.get("strength", 0) > 1 or changes.get("free", 0) > 1 or changes.get("ramp", 0) > 1:
+            raise UsageError("strength, free and ramp are at most 1", where="--set")
+        return replace(self, **changes)
 
     def sentence(self) -> str:
         """The plan in one line, for people."""

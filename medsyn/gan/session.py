@@ -11,13 +11,14 @@ import torch
 
 from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
+from medsyn.errors import UsageError
 from medsyn.gan import health
 from medsyn.gan.diffaugment import adapted
 from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Check, Monitor
 from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, steps_and_checks
-from medsyn.gan.recipes import RECIPES
+from medsyn.gan.recipes import RECIPES, Recipe
 from medsyn.gan.signals import interruption
 from medsyn.gan.trainer import StepLosses, Trainer
 from medsyn.gan.unfinished import Unfinished
@@ -87,11 +88,21 @@ class Session:
         world: World,
         started: float,
         progress: Progress,
+        start: tuple[str, dict[str, torch.Tensor]] | None = None,
     ) -> Session:
-        """Fit the first stage, measure the speed, freeze the plan: all processes follow that of rank 0."""
+        """Fit the first stage, measure the speed, freeze the plan: all processes follow that of rank 0.
+
+        Args:
+            options: Of the command.
+            material: Images to learn from.
+            world: The processes that train.
+            started: `perf_counter` when the command began.
+            progress: Listener.
+            start: Digest of a checkpoint, and the state of its training, whose weights are taken over.
+        """
         unit, amount = parse_budget(options.budget)
         few_seconds = unit == "seconds" and amount < 60
-        recipe, side = RECIPES[options.recipe], material.dataset.image_shape[-1]
+        recipe, side = _recipe(options.recipe), material.dataset.image_shape[-1]
         policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment != "off" else ()
         plan = Plan(
             recipe=options.recipe,
@@ -117,14 +128,19 @@ class Session:
             adapt=options.diffaugment == "adapt",
             precision=options.precision,
             monitor_images=128 if few_seconds else 256,
+            init_from=None if start is None else start[0],
             device=str(world.device),
             threads=torch.get_num_threads(),
-        )
+        ).turned(options.knobs)
         if plan.first_stage != "none":
             progress.say(f"fitting first stage {plan.first_stage}")
         plan = world.from_main(lambda: plan)
+        world.check(plan.batch)
         sizes, weights = world.from_main(lambda: _fitted(plan, material))
         session = cls(plan, material, _stage(sizes, weights, material, world.device), world, started)
+        if start is not None:
+            taken, of = session.trainer.start_from(start[1])
+            progress.say(f"starting from {options.init_from}: {taken} of {of} tensors of its networks fit")
         session._look(progress)
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
         steps, checks = world.from_main(
@@ -339,6 +355,12 @@ class Session:
     def _log(self, mlflow: Run) -> None:
         mlflow.metrics(self.rows[self._logged :], step_key="images")
         self._logged = len(self.rows)
+
+
+def _recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        raise UsageError(f"unknown recipe '{name}'", where="--recipe", mend=f"There are: {', '.join(RECIPES)}.")
+    return RECIPES[name]
 
 
 def _monitor(material: Material, samples: int, device: torch.device) -> Monitor | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
+import torch
+
 from medsyn import compute, tracking
 from medsyn.config import TrainOptions
 from medsyn.data import Dataset
@@ -66,7 +68,6 @@ def run(options: TrainOptions, workspace: Workspace, progress: Progress = SILENT
 def _begin(
     options: TrainOptions, workspace: Workspace, world: World, progress: Progress, started: float
 ) -> TrainResult:
-    world.check(options.batch)
     path, digest = world.from_main(lambda: _chosen(options, workspace))
     material = _material(path, digest)
     modality = material.dataset.modality
@@ -78,8 +79,9 @@ def _begin(
     waiting = unfinished(workspace, modality)
     if waiting:
         progress.say(f"{len(waiting)} unfinished training(s) of '{modality}' left alone (--resume continues one)")
+    start = world.from_main(lambda: _start(options, workspace))
     with tracking.start(workspace, "train-gan", modality, _lineage(material)) as mlflow:
-        session = Session.begin(options, material, world, started, progress)
+        session = Session.begin(options, material, world, started, progress, start)
         folder = Unfinished.create(workspace, str(material.dataset.meta["name"])) if world.main else None
         try:
             return _finish(session, folder, workspace, progress, mlflow, resumed=False)
@@ -92,6 +94,11 @@ def _chosen(options: TrainOptions, workspace: Workspace) -> tuple[Path, str]:
     """Folder and content digest of the dataset that is asked for."""
     path = workspace.find(DATASET, options.dataset) if options.dataset else workspace.latest(DATASET, options.modality)
     return path, Dataset.open(path).digest
+
+
+def _start(options: TrainOptions, workspace: Workspace) -> tuple[str, dict[str, torch.Tensor]] | None:
+    """What the weights are taken from, where that is asked for."""
+    return checkpoint.load_training(workspace.find(GENERATOR, options.init_from)) if options.init_from else None
 
 
 def _material(path: Path, digest: str) -> Material:

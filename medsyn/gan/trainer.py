@@ -97,7 +97,7 @@ class Trainer:
         factor = plan.anneal(self.images)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = plan.learning_rate * factor
+                group["lr"] = plan.learning_rate * factor * plan.warmed(self.images)
         batch = self.batch(self.world.part(self.images, plan.batch).to(self.device))
 
         real = self._augment(batch.real, batch)
@@ -156,20 +156,21 @@ class Trainer:
 
     @torch.no_grad()
     def gap(self, unseen: torch.Tensor, labels: torch.Tensor) -> float:
-        """How far unseen real images lie from seen ones, as a share of the way to generated ones, all not augmented.
+        """How far the discriminator scores its training images above real images that it never saw.
 
         Args:
             unseen: Real images that are not trained with, ``[n, C, H, W]``.
             labels: int64 ``[n]``.
 
         Returns:
-            0 where the discriminator treats both alike, 1 where it takes unseen images for generated ones.
+            The difference of the means in standard deviations: 0 where both are alike to it. Not relative to generated
+            images, as r_v of Karras et al. (2020) is: relativistic scores of these differ too little to divide by.
         """
         batch = self.batch(torch.arange(len(unseen), device=self.device))
-        seen = self._scores(batch.real, batch.condition).mean()
-        fake = self._scores(self._complete(batch, 0), batch.condition).mean()
-        new = self._scores(unseen, of_classes(labels, self.schema)).mean()
-        return float((seen - new) / (seen - fake).clamp_min(1e-3))
+        seen = self._scores(batch.real, batch.condition)
+        new = self._scores(unseen, of_classes(labels, self.schema))
+        spread = ((seen.var() + new.var()) / 2).sqrt()
+        return float((seen.mean() - new.mean()) / spread.clamp_min(1e-6))
 
     def _complete(self, batch: Batch, turn: int) -> torch.Tensor:
         shown = batch.condition * self.plan.conditioned(self.images)
@@ -228,6 +229,24 @@ class Trainer:
                 optimiser.state[parameter] = {
                     k: v.clone() if k == "step" else v.to(self.device, copy=True) for k, v in saved.items()
                 }
+
+    def start_from(self, tensors: dict[str, torch.Tensor]) -> tuple[int, int]:
+        """Take over the weights of another training, where name and shape are the same.
+
+        Args:
+            tensors: Its `state`.
+
+        Returns:
+            Tensors taken, and tensors there are.
+        """
+        taken = of = 0
+        for name in ("generator", "discriminator", "average"):
+            theirs = _below(tensors, name)
+            ours = getattr(self, name).state_dict()
+            fitting = {key: value for key, value in theirs.items() if key in ours and ours[key].shape == value.shape}
+            getattr(self, name).load_state_dict({**ours, **fitting})
+            taken, of = taken + len(fitting), of + len(ours)
+        return taken, of
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -86,3 +86,25 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Generator:
         first = str(error).splitlines()[0]
         raise DataError(f"does not fit the weights ({first})", where=config_file, mend=_MEND) from None
     return generator
+
+
+def load_training(path: str | Path) -> tuple[str, dict[str, torch.Tensor]]:
+    """Read what a training left for another one to start from.
+
+    Args:
+        path: A checkpoint folder.
+
+    Returns:
+        Digest of the generator, and the tensors of its training's state.
+
+    Raises:
+        DataError: Missing or damaged file.
+    """
+    config, file = read_json(Path(path) / GENERATOR.main_file), Path(path) / TRAINING
+    try:
+        tensors = load_tensors(file.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot be read ({type(error).__name__})", where=file, mend=_MEND) from None
+    return str(config.get("digest")), {
+        key.removeprefix("trainer."): value for key, value in tensors.items() if key.startswith("trainer.")
+    }

@@ -47,6 +47,8 @@ def write_generator(workspace: Workspace, contrast: float = 0.3):
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(SIDE * SIDE, 9)))[0].T
     model.first_stage.components.copy_(torch.from_numpy(basis * contrast))
     model.first_stage.mean.fill_(0.5)
+    with torch.no_grad():
+        model.network.output.weight.mul_(contrast)
     model.first_stage.prior.share.copy_(torch.eye(2))
     with workspace.build(GENERATOR, "xray") as build:
         return build.commit({**config, "digest": generator.save(model, build.path)})

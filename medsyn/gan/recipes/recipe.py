@@ -19,8 +19,8 @@ class Recipe:
         objective: Name in `medsyn.gan.objectives.OBJECTIVES`.
         learning_rate: Of Adam, at the start.
         gamma: Weight of the objective's penalty, at the start.
-        penalty_every: Steps from one penalty to the next, which then weighs as much more (StyleGAN2: Karras et al. 2020,
-            appendix B: lazy regularisation).
+        penalty_every: Steps from one penalty to the next, which then weighs as much more (lazy regularisation: Karras
+            et al. 2020, StyleGAN2, appendix B).
         free: Share of the coarse images that are drawn rather than those of the paired real images.
         ema_kimg: Half-life of the averaged weights.
         ramp: Share of the training during which the condition fades in (Shahbazi et al. 2022).

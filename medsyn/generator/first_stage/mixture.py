@@ -11,8 +11,12 @@ from torch import nn
 LEADING = 32
 """Coefficients, of those with most variance, by which images are sorted into components."""
 
-PER_COMPONENT = 60
-MOST_COMPONENTS = 8
+COMPONENTS = (1, 2, 3, 4, 6, 8)
+"""Numbers of components that are tried for every class."""
+
+HELD_OUT = 5
+"""Every so many-th image tells which number is best: likelihood of what was fitted always wants more."""
+
 FEWEST = 20
 """Images of the smallest component: the mean of a handful would be a portrait of them."""
 
@@ -41,7 +45,7 @@ class ClassMixture(nn.Module):
         self.register_buffer("share", torch.full((classes, components), 1 / components))
 
     @classmethod
-    def fit(cls, codes: np.ndarray, labels: np.ndarray, most: int = MOST_COMPONENTS) -> ClassMixture:
+    def fit(cls, codes: np.ndarray, labels: np.ndarray) -> ClassMixture:
         """Fit by expectation maximisation in the leading coefficients; covariances are of all coefficients.
 
         A component's covariance is shrunk towards that of all components of its class with weight K / (K + n), where n
@@ -50,12 +54,12 @@ class ClassMixture(nn.Module):
         Args:
             codes: float ``[n, K]``, of about unit variance.
             labels: int64 ``[n]``; every class occurs.
-            most: Components a class at most; one for every `PER_COMPONENT` images.
         """
-        width, means, factors, shares = codes.shape[1], [], [], []
+        width = codes.shape[1]
+        means, factors, shares = [], [], []
         for c in range(int(labels.max()) + 1):
             x = codes[labels == c].astype(np.float64)
-            belongs = _sort(x[:, :LEADING], max(1, min(most, len(x) // PER_COMPONENT)))
+            belongs = _sort(x[:, :LEADING])
             size = belongs.sum(0)
             centre = belongs.T @ x / size[:, None]
             own = [((x - m) * r[:, None]).T @ (x - m) for m, r in zip(centre, belongs.T, strict=True)]
@@ -92,17 +96,21 @@ class ClassMixture(nn.Module):
         return self.mean[component] + torch.einsum("njk,nk->nj", self.factor[component], noise[:, 1:])
 
 
-def _sort(x: np.ndarray, components: int) -> np.ndarray:
-    """Share of every image that belongs to each component, ``[n, components]`` or fewer."""
+def _sort(x: np.ndarray) -> np.ndarray:
+    """Share of every image that belongs to each component, ``[n, components]``."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    while components > 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # half-way is good enough to sort by
-            found = GaussianMixture(components, reg_covar=FLOOR, random_state=0, max_iter=50).fit(x)
-        belongs = found.predict_proba(x)
-        if belongs.sum(0).min() >= FEWEST:
-            return belongs
-        components -= 1
+    def fitted(rows: np.ndarray, components: int) -> GaussianMixture:
+        return GaussianMixture(components, reg_covar=FLOOR, random_state=0, max_iter=50).fit(rows)
+
+    held = np.arange(len(x)) % HELD_OUT == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # half-way is good enough to sort by
+        tried = [n for n in COMPONENTS if n * FEWEST <= len(x)]
+        by_likelihood = sorted(tried, key=lambda n: -fitted(x[~held], n).score(x[held])) if len(tried) > 1 else ()
+        for components in by_likelihood:
+            belongs = fitted(x, components).predict_proba(x) if components > 1 else np.ones((len(x), 1))
+            if belongs.sum(0).min() >= FEWEST:
+                return belongs
     return np.ones((len(x), 1))

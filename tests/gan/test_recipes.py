@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gan.test_train import templates
+from gan.toy import toy_images, write_dataset
+from medsyn import generator
+from medsyn.cli import app
+from medsyn.config import TrainOptions
+from medsyn.errors import UsageError
+from medsyn.gan import run
+from medsyn.gan.recipes import RECIPES, Recipe
+from medsyn.workspace import Workspace, read_json
+
+LEARNT = {"latent-r3gan": "12kimg", "r3gan": "40kimg", "dcgan": "40kimg", "wgan-gp": "60kimg"}
+"""What each recipe needs for the toy: well under a minute of a core."""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_learns_every_mode_and_the_classes(workspace: Workspace, name: str) -> None:
+    write_dataset(workspace, *toy_images(40))
+    result = run(TrainOptions(recipe=name, budget=LEARNT[name], threads=1, batch=32), workspace)
+    labels = np.repeat([0, 1], 200)
+    images = generator.load(result.path).sample(labels, seed=3, index=np.arange(400))[:, 0]
+    modes, mode_label = templates()
+    distance = np.sqrt(np.square(images[:, None] - modes).mean((2, 3)))
+    nearest = distance.argmin(1)
+    assert (mode_label[nearest] == labels).mean() >= 0.95
+    clear = distance.min(1) < 0.14  # half of the way between the nearest two modes, which lie 0.28 apart
+    assert clear.mean() > 0.7
+    assert (np.bincount(nearest[clear], minlength=6) >= 10).all()
+
+
+def test_a_new_recipe_is_one_file_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, workspace: Workspace, toy: Path
+) -> None:
+    small = Recipe(
+        about="a small one",
+        first_stage="pca",
+        network=lambda side: {"kind": "completion", "channels": [4, 8], "blocks": 0, "maps": 1},
+        discriminator=lambda side: {"channels": [4, 8, 16], "blocks": 0},
+        objective="non-saturating",
+        learning_rate=1e-3,
+        gamma=0.1,
+    )
+    monkeypatch.setitem(RECIPES, "mine", small)
+    result = run(TrainOptions(recipe="mine", budget="0.3kimg", threads=1), workspace)
+    assert read_json(result.path / "config.json")["plan"]["objective"] == "non-saturating"
+    assert generator.load(result.path).sample(np.array([1]), 0, np.array([0])).shape == (1, 1, 16, 16)
+
+
+def test_an_unknown_recipe_is_refused_with_those_that_exist(workspace: Workspace, toy: Path) -> None:
+    with pytest.raises(UsageError, match=r"latent-r3gan.*wgan-gp"):
+        run(TrainOptions(recipe="stylegan", budget="0.3kimg"), workspace)
+
+
+def test_help_names_every_recipe() -> None:
+    text = " ".join(CliRunner().invoke(app, ["train-gan", "--help"]).output.split())
+    assert all(name in text for name in RECIPES)
