@@ -12,7 +12,9 @@ from medsyn.errors import Preempted
 
 @contextmanager
 def held() -> Iterator[list[int]]:
-    """Collect signals instead of dying in the middle of a step; the second one is not held back.
+    """Collect signals instead of dying in the middle of a step; a second Ctrl-C is not held back.
+
+    A second SIGTERM is: SLURM sends one to torchrun and one to each of its processes, to which torchrun passes its own on.
 
     Yields:
         The numbers of those that came, filled as they come. Always empty outside of the main thread.
@@ -23,7 +25,7 @@ def held() -> Iterator[list[int]]:
         return
 
     def remember(number: int, _frame: object) -> None:
-        if received:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
 
