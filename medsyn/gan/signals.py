@@ -14,7 +14,7 @@ from medsyn.errors import Preempted
 def held() -> Iterator[list[int]]:
     """Collect signals instead of dying in the middle of a step; a second Ctrl-C is not held back.
 
-    A second SIGTERM is: SLURM sends one to torchrun and one to each of its processes, to which torchrun passes its own on.
+    A second SIGTERM is: SLURM signals torchrun and its processes, and torchrun passes its own on to these.
 
     Yields:
         The numbers of those that came, filled as they come. Always empty outside of the main thread.
