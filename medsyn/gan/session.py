@@ -66,7 +66,7 @@ class Session:
         self._stage = stage
         schema = material.dataset.condition_schema
         network = _network(plan, material.dataset.image_shape, width(schema))
-        images = torch.tensor(material.train_images, device=self.device)
+        images = material.pictures_on(self.device)
         labels = torch.tensor(material.train_labels, device=self.device)
         self.trainer = Trainer(plan, stage, network, images, labels, schema, world)
         self.rows: list[dict[str, float]] = []
@@ -274,7 +274,7 @@ class Session:
             fake = generated(self._stage, trainer.average, noise, of_classes(labels, dataset.condition_schema))
         fake_labels = labels.cpu().numpy()
         return health.collapsed(
-            self.material.train_images, self.material.train_labels, fake.cpu().numpy(), fake_labels, dataset.classes
+            self.material.few_images, self.material.few_labels, fake.cpu().numpy(), fake_labels, dataset.classes
         )
 
     def _stop(self, problem: str, progress: Progress) -> None:
@@ -372,7 +372,7 @@ def _monitor(material: Material, samples: int, device: torch.device) -> Monitor 
 def _fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Sizes and weights of the plan's first stage."""
     stage = first_stage.fit(
-        plan.first_stage, material.train_images, material.train_labels, explained=EXPLAINED, most=plan.coefficients
+        plan.first_stage, material.few_images, material.few_labels, explained=EXPLAINED, most=plan.coefficients
     )
     return stage.sizes(), stage.state_dict()
 

@@ -14,6 +14,7 @@ from medsyn.gan.diffaugment import DRAWS, diffaugment
 from medsyn.gan.discriminator import Discriminator
 from medsyn.gan.distributed import World
 from medsyn.gan.objectives import OBJECTIVES
+from medsyn.gan.pictures import Pictures
 from medsyn.gan.plan import Plan
 from medsyn.generator.condition import of_classes
 from medsyn.generator.first_stage import FirstStage
@@ -48,7 +49,7 @@ class Trainer:
         plan: The frozen plan.
         stage: The first stage, fitted; not trained here.
         network: The generator at its start.
-        images: Training images, float32 ``[n, C, H, W]`` in [0, 1].
+        images: Training images, float32 ``[n, C, H, W]`` in [0, 1]: a tensor, or read as they are shown.
         labels: int64 ``[n]``; every class occurs.
         schema: ``condition_schema`` of the dataset.
         world: The processes that share every step; all others are given the weights of rank 0.
@@ -59,7 +60,7 @@ class Trainer:
         plan: Plan,
         stage: FirstStage,
         network: nn.Module,
-        images: torch.Tensor,
+        images: Pictures,
         labels: torch.Tensor,
         schema: dict[str, dict[str, object]],
         world: World = World(),
