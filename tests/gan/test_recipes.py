@@ -1,3 +1,5 @@
+import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,10 @@ from medsyn.cli import app
 from medsyn.config import TrainOptions
 from medsyn.errors import UsageError
 from medsyn.gan import run
-from medsyn.gan.recipes import RECIPES, Recipe
+from medsyn.gan.recipes import RECIPES
 from medsyn.workspace import Workspace, read_json
 
+PAGE = Path(__file__).parents[2] / "docs" / "generator.md"
 LEARNT = {"latent-r3gan": "12kimg", "r3gan": "40kimg", "dcgan": "40kimg", "wgan-gp": "60kimg"}
 """What each recipe needs for the toy: well under a minute of a core."""
 
@@ -34,20 +37,14 @@ def test_a_recipe_learns_every_mode_and_the_classes(workspace: Workspace, name: 
 
 
 def test_a_new_recipe_is_one_file_and_one_line(
-    monkeypatch: pytest.MonkeyPatch, workspace: Workspace, toy: Path
+    monkeypatch: pytest.MonkeyPatch, workspace: Workspace, toy: Path, tmp_path: Path
 ) -> None:
-    small = Recipe(
-        about="a small one",
-        first_stage="pca",
-        network=lambda side: {"kind": "completion", "channels": [4, 8], "blocks": 0, "maps": 1},
-        discriminator=lambda side: {"channels": [4, 8, 16], "blocks": 0},
-        objective="non-saturating",
-        learning_rate=1e-3,
-        gamma=0.1,
-    )
-    monkeypatch.setitem(RECIPES, "mine", small)
+    (snippet,) = re.findall(r"```python\n# medsyn/gan/recipes/mine\.py\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "mine.py").write_text(snippet)
+    recipe = runpy.run_path(str(tmp_path / "mine.py"))["RECIPE"]
+    monkeypatch.setitem(RECIPES, "mine", recipe)
     result = run(TrainOptions(recipe="mine", budget="0.3kimg", threads=1), workspace)
-    assert read_json(result.path / "config.json")["plan"]["objective"] == "non-saturating"
+    assert read_json(result.path / "config.json")["network"]["channels"] == [24, 64]
     assert generator.load(result.path).sample(np.array([1]), 0, np.array([0])).shape == (1, 1, 16, 16)
 
 
