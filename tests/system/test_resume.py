@@ -54,10 +54,10 @@ def until_it_trains(process: subprocess.Popen[str], workspace: Workspace, images
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[Workspace, Path]:
-    """A workspace with the toy, and what an unbroken training of 6,000 images makes of it."""
+    """A workspace with the toy, and what an unbroken training of 3,000 images makes of it."""
     workspace = fresh_workspace(tmp_path_factory.mktemp("resume"), empty_store)
     write_dataset(workspace, *toy_images(20))
-    process = train(workspace, "--budget", "6kimg")
+    process = train(workspace, "--budget", "3kimg")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return workspace, workspace.latest(GENERATOR)
@@ -74,7 +74,7 @@ def assert_same(one: Path, other: Path) -> None:
 def test_killed_again_and_again_the_weights_are_those_of_an_unbroken_training(whole: tuple[Workspace, Path]) -> None:
     workspace, unbroken = whole
     rng = random.Random(5)
-    process = train(workspace, "--budget", "6kimg")
+    process = train(workspace, "--budget", "3kimg")
     until_it_trains(process, workspace)
     moments, resumed_at = KILLS, []
     for _ in range(moments):
@@ -102,7 +102,7 @@ def test_a_signal_leaves_a_snapshot_of_that_moment(
 ) -> None:
     workspace, unbroken = whole
     before = workspace.all(GENERATOR)
-    process = train(workspace, "--budget", "6kimg", snapshots=1000)
+    process = train(workspace, "--budget", "3kimg", snapshots=1000)
     until_it_trains(process, workspace, 0)
     time.sleep(0.5)
     process.send_signal(sent)
