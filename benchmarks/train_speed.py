@@ -102,7 +102,9 @@ def race(options: argparse.Namespace, dataset: Path) -> list[dict[str, Any]]:
             continue
         try:
             loops[name] = make()
+            begun = time.perf_counter()
             loops[name](options.steps)  # not counted: caches, compilation
+            print(f"{name}: ready after {time.perf_counter() - begun:.0f} s", flush=True)
         except Exception as error:
             print(f"{name}: not here ({type(error).__name__}: {str(error).splitlines()[0][:100]})", flush=True)
             loops.pop(name, None)
