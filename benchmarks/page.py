@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from generators_page import section as generators
 from train_speed_page import section as train_speed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -291,8 +292,7 @@ as its slices: each is an image with a row in every table.
 
 Two workers against one: {scaling}.
 
-Peak memory of the parent process, small films without labels, two workers (measured beside other work: the seconds do not
-compare):
+Peak memory of the parent process, small films without labels, two workers:
 
 | files | MiB | seconds |
 |---|---|---|
@@ -357,6 +357,7 @@ SECTIONS = (
     ("null_end_to_end", null),
     ("detection_rates", detection),
     ("fidelity_rule", fidelity_rule),
+    ("generators", generators),
     ("rare_class", rare_class),
     ("real_sets", real_sets),
     ("ingest", ingest),

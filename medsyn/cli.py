@@ -45,7 +45,9 @@ ThreadsOption = Annotated[int | None, typer.Option(help="Threads of torch; defau
 
 @app.command(epilog="Example: [bold]medsyn ingest scans/ --labels labels.csv --modality xray[/]")
 def ingest(
-    paths: Annotated[list[str] | None, typer.Argument(help="Files and folders; none: the built-in sample.")] = None,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files and folders; none: a simulated sample, xray or --modality mri.")
+    ] = None,
     labels: Annotated[str | None, typer.Option(help="CSV with one row an image.")] = None,
     label_columns: Annotated[
         list[str] | None, typer.Option("--label-column", help="Its column with the class; more: further targets.")
@@ -206,7 +208,10 @@ def inspect_dataset(
 
 @app.command(epilog="Example: [bold]medsyn run pipelines/chest_xray.yaml[/]")
 def run(
-    pipeline: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped one: demo, chest_xray.")],
+    pipeline: Annotated[
+        str,
+        typer.Argument(help="YAML file, or a shipped one: demo, chest_xray, brain_mri, head_ct, breast_ultrasound."),
+    ],
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run a whole pipeline: stages in order, each with its options."""

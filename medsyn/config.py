@@ -63,7 +63,9 @@ class Preset(_Strict):
 class IngestOptions(_Strict):
     """Options of ``medsyn ingest``."""
 
-    paths: list[str] = Field(default_factory=list, description="files and folders; none: the built-in sample")
+    paths: list[str] = Field(
+        default_factory=list, description="files and folders; none: the built-in sample, of xray or mri"
+    )
     labels: str | None = Field(None, description="CSV with one row an image")
     label_columns: list[str] = Field(
         default=["label"], min_length=1, description="the first is the class, the others are further targets"

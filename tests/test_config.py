@@ -13,6 +13,7 @@ from medsyn.config import (
     load_pipeline,
     load_preset,
     parse_budget,
+    shipped,
     validate,
 )
 from medsyn.errors import UsageError
@@ -25,10 +26,26 @@ def test_every_preset_loads(modality: str) -> None:
     assert preset.dicom_modalities
 
 
-def test_no_chest_is_mirrored() -> None:
-    preset = load_preset("xray")
-    assert not preset.augmentation.flip
-    assert "flip" not in preset.diffaugment
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_what_has_a_side_is_never_mirrored(modality: str) -> None:
+    preset = load_preset(modality)
+    assert preset.augmentation.flip == (modality in ("mri", "ultrasound", "mammography"))
+    assert ("flip" in preset.diffaugment) == preset.augmentation.flip
+
+
+def test_hounsfield_units_keep_their_brightness() -> None:
+    preset = load_preset("ct")
+    assert preset.augmentation.contrast == 0
+    assert not {"brightness", "contrast"} & set(preset.diffaugment)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_every_choice_of_a_preset_has_its_reason(modality: str) -> None:
+    text = (shipped("configs") / f"{modality}.yaml").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert lines[0].startswith("# ")
+    without = ("modality:", "dicom_modalities:", "storage:", "orientation: as_acquired", "augmentation:", "#")
+    assert [line for line in lines if not line.strip().startswith(without) and "#" not in line] == []
 
 
 @pytest.mark.parametrize(
@@ -82,7 +99,7 @@ def test_a_folder_named_demo_does_not_hide_the_demo(tmp_path: Path, monkeypatch:
     (tmp_path / "demo").mkdir()
     assert load_pipeline("demo")[0][0] == "ingest"
     assert load_pipeline("pipelines/demo.yaml") == load_pipeline("demo")
-    with pytest.raises(UsageError, match="Shipped ones: chest_xray, demo"):
+    with pytest.raises(UsageError, match="Shipped ones: brain_mri, breast_ultrasound, chest_xray, demo, head_ct"):
         load_pipeline("elsewhere/demo.yaml")
 
 

@@ -15,8 +15,9 @@ COARSE = 48
 """Components of a first stage at most. Up to there a mixture of Gaussians makes codes as good as those of new patients;
 with 128, KID of the coarse images alone is 0.14 (PneumoniaMNIST, 32 px)."""
 
-IMAGES_PER_COEFFICIENT = 8
-"""More directions than that are noise of the few patients."""
+IMAGES_PER_COEFFICIENT = 30
+"""Fewer images leave the mixture's directions to chance: of 945 MR slices at 64 px, 32 components make coarse images with
+KID 0.19 and coverage 0.86, 48 with 0.27 and 0.80, 96 with 0.73 and 0.62."""
 
 WARM_UP = 0.02
 """Share of the training in which the learning rate rises to its height: 2e-3 without it never recovers from its first
@@ -153,7 +154,7 @@ class Plan:
 
 def coarse_coefficients(images: int) -> int:
     """Components of a first stage at most, for so many training images."""
-    return max(4, min(COARSE, images // IMAGES_PER_COEFFICIENT))
+    return max(8, min(COARSE, images // IMAGES_PER_COEFFICIENT))
 
 
 def steps_and_checks(

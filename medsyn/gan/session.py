@@ -33,6 +33,9 @@ from medsyn.tracking import Run
 OVERTIME = 1.2
 """How far a budget of time may be overrun before the training ends early."""
 SNAPSHOT_SECONDS = 30.0
+CLOSED_FORM, IMAGES_PER_COMPONENT = 256, 4
+"""Components of the closed form at most, and images for each: more directions are noise of the few patients."""
+
 SAMPLING_BATCH = 64
 WARM_UP, MEASURED = 2, 8
 GAP_IMAGES = 512
@@ -51,6 +54,7 @@ class Session:
         health: Sentences about what went wrong.
         best_check: Of the snapshot kept so far; None where tune is too small.
         best_images: Images shown when it was taken.
+        closed_form: Whether it is the one that needs no training, since none was better so far.
     """
 
     def __init__(
@@ -72,8 +76,8 @@ class Session:
         self.rows: list[dict[str, float]] = []
         self.health: list[str] = []
         self.best_check: Check | None = None
-        self.best_images = 0
-        self._best = _weights(self.trainer.average)
+        self.best_images, self.closed_form = 0, False
+        self._best = self._averaged()
         self._start_check: Check | None = None
         self._monitor = _monitor(material, plan.monitor_images, self.device) if world.main else None
         self._logged = 0
@@ -141,6 +145,7 @@ class Session:
         if start is not None:
             taken, of = session.trainer.start_from(start[1])
             progress.say(f"starting from {options.init_from}: {taken} of {of} tensors of its networks fit")
+        session._begin_from_closed_form()
         session._look(progress)
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
         steps, checks = world.from_main(
@@ -165,7 +170,9 @@ class Session:
         stage = _stage(state["first_stage"], _part(tensors, "first_stage"), material, world.device)
         session = cls(plan, material, stage, world, started)
         session.trainer.load_state(_part(tensors, "trainer"), state["trainer"])
-        session._best = _part(tensors, "best")
+        session._best = Generator(state["best"], world.device)
+        session._best.load_state(_part(tensors, "best"))
+        session.closed_form = state["closed_form"]
         session.rows, session.health, session.best_images = state["rows"], state["health"], state["best_images"]
         session.best_check = Check(**state["best_check"]) if state["best_check"] else None
         session._start_check = Check(**state["start_check"]) if state["start_check"] else None
@@ -222,6 +229,11 @@ class Session:
                     self._snapshot(folder, mlflow)
                     saved = perf_counter()
         self._log(mlflow)
+        if self.closed_form:
+            progress.say(
+                "no snapshot came nearer to tune than a mixture of Gaussians, which needs no training: that is kept; "
+                "give a longer --budget"
+            )
 
     def _order(self, task: Task, losses: StepLosses, received: list[int]) -> int:
         """What this process would do after a step: go on, end for want of time, or heed a signal."""
@@ -251,19 +263,25 @@ class Session:
             check = self._monitor.check(generator)
             self._start_check = self._start_check or check
             if self.best_check is None or check.score(self._start_check) < self.best_check.score(self._start_check):
-                self.best_check, self.best_images = check, self.trainer.images
-                self._best = _weights(self.trainer.average)
+                self.best_check, self.best_images, self._best = check, self.trainer.images, generator
+                self.closed_form = False
             gap = self.trainer.gap(self._tune_images, self._tune_labels) if self.trainer.steps else 0.0
             if self.plan.adapt:
                 self.trainer.strength = adapted(self.trainer.strength, gap)
             told = {"gap": gap, "diffaugment": self.trainer.strength}
             self.rows.append({"images": self.trainer.images} | check.to_json() | told)
         else:
-            self.best_images, self._best = self.trainer.images, _weights(self.trainer.average)
+            self.best_images, self._best = self.trainer.images, generator
         problem = self._collapse()
         if problem:
             self._stop(problem, progress)
         self._look_seconds = perf_counter() - begun
+
+    def _begin_from_closed_form(self) -> None:
+        """A training that does not get beyond what needs no training must not be what is kept."""
+        if self._monitor is not None and self.plan.first_stage == "pca":
+            self._best, self.closed_form = self._closed_form(), True
+            self._start_check = self.best_check = self._monitor.check(self._best)
 
     def _collapse(self) -> str | None:
         dataset, trainer = self.material.dataset, self.trainer
@@ -303,33 +321,41 @@ class Session:
 
     def chosen(self) -> Generator:
         """The generator that is kept: the best on tune, or the last where tune is too small."""
-        return self._generator(self._best)
+        return self._best
 
     def seconds(self) -> float:
         """Wall clock, earlier parts of a resumed training included."""
         return self._earlier_seconds + perf_counter() - self._started
 
     def _averaged(self) -> Generator:
-        return self._generator(_weights(self.trainer.average))
+        return self._generator(self._stage, self.plan.network, self.trainer.average)
 
-    def _generator(self, weights: dict[str, torch.Tensor]) -> Generator:
+    def _closed_form(self) -> Generator:
+        """What no training is needed for: a mixture of as many components as the images allow, and nothing added."""
+        images, labels = self.material.train_images, self.material.train_labels
+        most = max(self.plan.coefficients, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
+        stage = first_stage.fit("pca", images, labels, explained=EXPLAINED, most=most)
+        return self._generator(stage, {"kind": "none"}, None)
+
+    def _generator(self, stage: FirstStage, network: dict[str, Any], weights: torch.nn.Module | None) -> Generator:
         dataset = self.material.dataset
         config = {
             "classes": dataset.classes,
             "image_shape": list(dataset.image_shape),
             "condition_schema": dataset.condition_schema,
-            "network": self.plan.network,
-            "first_stage": self._stage.sizes(),
+            "network": network,
+            "first_stage": stage.sizes(),
             "batch": SAMPLING_BATCH,
         }
         generator = Generator(config, self.device)
-        generator.first_stage.load_state_dict(self._stage.state_dict())
-        generator.network.load_state_dict(weights)
+        generator.first_stage.load_state_dict(stage.state_dict())
+        if weights is not None:
+            generator.network.load_state_dict(weights.state_dict())
         return generator
 
     def state(self, mlflow: Run) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """All that continues this training but the images it learns from: facts for JSON, and tensors."""
-        parts = {"trainer": self.trainer.state(), "best": self._best, "first_stage": _weights(self._stage)}
+        parts = {"trainer": self.trainer.state(), "best": self._best.state(), "first_stage": _weights(self._stage)}
         check = {"best_check": self.best_check, "start_check": self._start_check}
         state = {
             "modality": self.material.dataset.modality,
@@ -342,6 +368,8 @@ class Session:
             "rows": self.rows,
             "health": self.health,
             "best_images": self.best_images,
+            "best": self._best.config,
+            "closed_form": self.closed_form,
             "seconds": self.seconds(),
             "mlflow_run": mlflow.id,
         } | {key: value.to_json() if value else None for key, value in check.items()}

@@ -17,7 +17,7 @@ from filelock import FileLock
 from medsyn import tracking
 from medsyn.config import IngestOptions
 from medsyn.data.earlier import Earlier
-from medsyn.data.sample import write_sample
+from medsyn.data.sample import write_brains, write_sample
 from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import caveats, isolation, ledger, reading
@@ -31,6 +31,8 @@ from medsyn.progress import SILENT, Progress
 from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
 
 SAMPLE_SIDE = 128
+SAMPLES = {"xray": (write_sample, ["films"]), "mri": (write_brains, ["images", "masks"])}
+"""Modality -> what simulates it, and the folders of its scans; the first is that of whoever names none."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,18 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
         return _ingest(options, workspace, progress, sample=False)
     if options.labels is not None:
         raise UsageError("labels without scans", where="--labels", mend="Name the folder of the scans, too.")
+    modality = options.modality or next(iter(SAMPLES))
+    if modality not in SAMPLES:
+        raise UsageError(
+            f"there is no built-in sample of {modality}",
+            where="medsyn ingest",
+            mend=f"Name the folder of your scans, or take --modality {' or '.join(SAMPLES)}.",
+        )
+    simulate, scans = SAMPLES[modality]
     with disk_errors(workspace.path), workspace.scratch() as folder:
         progress.say(f"no path given: simulating {options.sample_subjects} patients (built-in sample, no real person)")
-        with progress.task("Simulating films", options.sample_subjects) as task:
-            labels = write_sample(
+        with progress.task("Simulating scans", options.sample_subjects) as task:
+            labels = simulate(
                 folder,
                 subjects=options.sample_subjects,
                 seed=options.seed,
@@ -93,12 +103,12 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
                 progress=lambda done, _: task.update(done),
             )
         own = {
-            "paths": [str(folder / "films")],
+            "paths": [str(folder / name) for name in scans],
             "labels": str(labels),
             "label_columns": ["label"],
             "file_column": "file",
         }
-        simulated = options.model_copy(update={**own, "subject_from": None})
+        simulated = options.model_copy(update={**own, "subject_from": None, "modality": modality})
         return _ingest(simulated, workspace, progress, sample=True)
 
 

@@ -145,7 +145,7 @@ def test_knobs_are_numbers_of_the_plan() -> None:
         {"penalty_every": 0},
         {"free": 2},
     ):
-        with pytest.raises(UsageError, match="knob|value|at least|at most"):
+        with pytest.raises(UsageError, match=r"knob|value|at least|at most"):
             plan_of().turned(wrong)
 
 

@@ -1,5 +1,6 @@
-"""The built-in sample: chest films made by medsyn's own simulator, written as DICOM files; no image is shipped."""
+"""The built-in samples, made by medsyn's own simulators: chest films as DICOM, brains as NIfTI; no image is shipped."""
 
 from medsyn.data.sample.dicom_files import write_sample
+from medsyn.data.sample.nifti_files import write_brains
 
-__all__ = ["write_sample"]
+__all__ = ["write_brains", "write_sample"]

@@ -9,10 +9,12 @@ import torch
 from medsyn.errors import DataError
 from medsyn.generator.networks.completion import CompletionGenerator
 from medsyn.generator.networks.conv import ConvGenerator
+from medsyn.generator.networks.none import NoNetwork
 
-NETWORKS: dict[str, type[CompletionGenerator] | type[ConvGenerator]] = {
+NETWORKS: dict[str, type[CompletionGenerator] | type[ConvGenerator] | type[NoNetwork]] = {
     "completion": CompletionGenerator,
     "conv": ConvGenerator,
+    "none": NoNetwork,
 }
 
 
@@ -34,4 +36,4 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int], condition: 
     return NETWORKS[kind](image_shape, condition, **sizes)
 
 
-__all__ = ["NETWORKS", "CompletionGenerator", "ConvGenerator", "build"]
+__all__ = ["NETWORKS", "CompletionGenerator", "ConvGenerator", "NoNetwork", "build"]
