@@ -332,7 +332,7 @@ class Session:
 
     def _closed_form(self) -> Generator:
         """What no training is needed for: a mixture of as many components as the images allow, and nothing added."""
-        images, labels = self.material.train_images, self.material.train_labels
+        images, labels = self.material.few_images, self.material.few_labels
         most = max(self.plan.coefficients, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
         stage = first_stage.fit("pca", images, labels, explained=EXPLAINED, most=most)
         return self._generator(stage, {"kind": "none"}, None)
