@@ -13,16 +13,17 @@ from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.errors import UsageError
 from medsyn.gan import health
+from medsyn.gan.building import fitted, monitor_of, network_of, stage_of
 from medsyn.gan.diffaugment import adapted
 from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
-from medsyn.gan.monitor import Check, Monitor
+from medsyn.gan.monitor import Check
 from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, steps_and_checks
 from medsyn.gan.recipes import RECIPES, Recipe
 from medsyn.gan.signals import interruption
 from medsyn.gan.trainer import StepLosses, Trainer
 from medsyn.gan.unfinished import Unfinished
-from medsyn.generator import Generator, first_stage, networks
+from medsyn.generator import Generator, first_stage
 from medsyn.generator.condition import of_classes, width
 from medsyn.generator.first_stage import FirstStage
 from medsyn.generator.grid import save_grid
@@ -69,7 +70,7 @@ class Session:
         self._started, self._earlier_seconds = started, 0.0
         self._stage = stage
         schema = material.dataset.condition_schema
-        network = _network(plan, material.dataset.image_shape, width(schema))
+        network = network_of(plan, material.dataset.image_shape, width(schema))
         images = material.pictures_on(self.device)
         labels = torch.tensor(material.train_labels, device=self.device)
         self.trainer = Trainer(plan, stage, network, images, labels, schema, world)
@@ -79,7 +80,7 @@ class Session:
         self.best_images, self.closed_form = 0, False
         self._best = self._averaged()
         self._start_check: Check | None = None
-        self._monitor = _monitor(material, plan.monitor_images, self.device) if world.main else None
+        self._monitor = monitor_of(material, plan.monitor_images, self.device) if world.main else None
         self._logged = 0
         self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=self.device)
         self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=self.device)
@@ -140,8 +141,8 @@ class Session:
             progress.say(f"fitting first stage {plan.first_stage}")
         plan = world.from_main(lambda: plan)
         world.check(plan.batch)
-        sizes, weights = world.from_main(lambda: _fitted(plan, material))
-        session = cls(plan, material, _stage(sizes, weights, material, world.device), world, started)
+        sizes, weights = world.from_main(lambda: fitted(plan, material))
+        session = cls(plan, material, stage_of(sizes, weights, material, world.device), world, started)
         if start is not None:
             taken, of = session.trainer.start_from(start[1])
             progress.say(f"starting from {options.init_from}: {taken} of {of} tensors of its networks fit")
@@ -167,7 +168,7 @@ class Session:
     ) -> Session:
         """Continue from a snapshot; the number of processes may be another one."""
         plan = Plan.from_json(state["plan"])
-        stage = _stage(state["first_stage"], _part(tensors, "first_stage"), material, world.device)
+        stage = stage_of(state["first_stage"], _part(tensors, "first_stage"), material, world.device)
         session = cls(plan, material, stage, world, started)
         session.trainer.load_state(_part(tensors, "trainer"), state["trainer"])
         session._best = Generator(state["best"], world.device)
@@ -389,34 +390,6 @@ def _recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UsageError(f"unknown recipe '{name}'", where="--recipe", mend=f"There are: {', '.join(RECIPES)}.")
     return RECIPES[name]
-
-
-def _monitor(material: Material, samples: int, device: torch.device) -> Monitor | None:
-    if not material.can_monitor:
-        return None
-    return Monitor(material.tune_images, material.tune_labels, samples, device)
-
-
-def _fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Sizes and weights of the plan's first stage."""
-    stage = first_stage.fit(
-        plan.first_stage, material.few_images, material.few_labels, explained=EXPLAINED, most=plan.coefficients
-    )
-    return stage.sizes(), stage.state_dict()
-
-
-def _stage(
-    sizes: dict[str, Any], weights: dict[str, torch.Tensor], material: Material, device: torch.device
-) -> FirstStage:
-    stage = first_stage.build(sizes, material.dataset.image_shape)
-    stage.load_state_dict(weights)
-    return stage.to(device)
-
-
-def _network(plan: Plan, image_shape: tuple[int, int, int], condition: int) -> torch.nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(keyed_seed("generator", plan.seed))
-        return networks.build(plan.network, image_shape, condition)
 
 
 def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
