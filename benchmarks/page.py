@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from generators_page import section as generators
+from train_speed_page import section as train_speed
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -363,6 +364,7 @@ SECTIONS = (
     ("dicom_agreement", dicom_agreement),
     ("fuzz_ingest", fuzz),
     ("near_duplicates", near_duplicates),
+    ("train_speed", train_speed),
     ("demo", demo),
 )
 

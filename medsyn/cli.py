@@ -14,8 +14,9 @@ from typing import Annotated, Any
 import typer
 
 from medsyn import __version__, terminal
+from medsyn.compute import launched
 from medsyn.config import STAGES, load_pipeline, shipped, validate
-from medsyn.errors import ExitCode, MedsynError, UsageError
+from medsyn.errors import AlreadyTold, ExitCode, MedsynError, Preempted, UsageError
 from medsyn.exploration.options import ExploreOptions
 from medsyn.workspace import Workspace
 
@@ -273,7 +274,8 @@ def _root(
 
 
 def _stage(name: str, arguments: dict[str, Any]) -> None:
-    with _guard():
+    # Whoever stops a training by SIGTERM (a scheduler that needs the machine) loses nothing: to it, all is well.
+    with _guard(preempted=ExitCode.OK if name == "train-gan" else ExitCode.INTERRUPTED):
         folder = arguments.pop("workspace")
         workspace = _open(folder)
         given = {key: value for key, value in arguments.items() if value not in (None, [])}
@@ -321,14 +323,25 @@ def _open(folder: Path | None) -> Workspace:
 
 
 @contextmanager
-def _guard() -> Iterator[None]:
-    """Turn every end of a command into one clear line and a documented exit code."""
+def _guard(preempted: ExitCode = ExitCode.INTERRUPTED) -> Iterator[None]:
+    """Turn every end of a command into one clear line and a documented exit code.
+
+    Args:
+        preempted: The code where SIGTERM ended a training that can go on.
+    """
     try:
         yield
+    except AlreadyTold as error:
+        code = error.exit_code
     except MedsynError as error:
         log.info("stopped: %s, exit code %d", type(error).__name__, error.exit_code)
-        terminal.fail(error.line())
+        if not (isinstance(error, UsageError) and launched()[0]):  # all processes have the same options
+            terminal.fail(error.line())
         code = error.exit_code
+    except Preempted:
+        log.info("preempted")
+        terminal.err.print("  ended by SIGTERM; the training's state is kept: train-gan --resume goes on with it")
+        code = preempted
     except KeyboardInterrupt:
         log.info("interrupted")
         terminal.fail(

@@ -42,23 +42,51 @@ def threads_of_environment() -> int | None:
     return int(first) if first.isdigit() and int(first) > 0 else None
 
 
+def launched() -> tuple[int, int]:
+    """Rank and number of the processes that torchrun started for this command, on all nodes; (0, 1) without it."""
+    if "MASTER_ADDR" not in os.environ:
+        return 0, 1
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _launched_here() -> tuple[int, int]:
+    """As `launched`, of this node alone."""
+    if launched()[1] == 1:
+        return 0, 1
+    return int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
 def device(name: str = "auto", threads: int | None = None) -> torch.device:
     """Pick the torch device and set torch's threads to the cores we may use.
 
     Threads times processes must not exceed the cores: two 2-thread processes on 2 cores slow each other 20 to 40 times.
+    Of the processes that torchrun starts on a node, each gets its own GPU.
 
     Raises:
-        EnvironmentFault: The device asked for is not there.
+        EnvironmentFault: The device asked for is not there, or there are fewer GPUs than processes.
     """
     import torch
 
-    torch.set_num_threads(threads or threads_of_environment() or cores())
+    rank, processes = _launched_here()
+    share = max(1, cores() // processes)
+    wanted = threads or threads_of_environment() or share
+    torch.set_num_threads(wanted if processes == 1 else min(wanted, share))
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if processes == 1:
+            return torch.device(name)
+    if name == "cuda" and processes > 1:
+        name = f"cuda:{rank}"
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind = name.split(":")[0]
     if not available.get(kind, False) or (":" in name and int(name.split(":")[1]) >= torch.cuda.device_count()):
         raise EnvironmentFault(f"no device '{name}' here", where="--device", mend="Use --device auto or cpu.")
+    if processes > 1 and kind == "cuda" and name != f"cuda:{rank}":
+        raise EnvironmentFault(
+            f"{processes} processes cannot share '{name}'",
+            where="--device",
+            mend="Use --device cuda: each gets its own.",
+        )
     return torch.device(name)
 
 

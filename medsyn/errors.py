@@ -66,3 +66,19 @@ class EnvironmentFault(MedsynError):
     """The machine refuses: disk full, no permission, a folder in use."""
 
     exit_code = ExitCode.ENVIRONMENT
+
+
+class AlreadyTold(MedsynError):
+    """Another process of the same command has told what is wrong: this one ends without a word.
+
+    Args:
+        exit_code: Of the process.
+    """
+
+    def __init__(self, exit_code: ExitCode) -> None:
+        self.exit_code = exit_code
+        super().__init__("another process of this command has told what is wrong")
+
+
+class Preempted(KeyboardInterrupt):
+    """SIGTERM came while a generator was trained; all that a resumed training needs has been written."""

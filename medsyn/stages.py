@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from medsyn.compute import launched
 from medsyn.config import STAGES
+from medsyn.errors import UsageError
 from medsyn.progress import SILENT, Progress
 from medsyn.workspace import Workspace, disk_errors
 
@@ -30,9 +32,16 @@ def run(name: str, options: Any, workspace: Workspace, progress: Progress = SILE
         The stage's own result type.
 
     Raises:
-        MedsynError: As the stage says; `EnvironmentFault` where the disk refuses.
+        MedsynError: As the stage says; `EnvironmentFault` where the disk refuses; `UsageError` where torchrun has
+            started several processes for a stage that is none of theirs.
     """
     if not isinstance(options, STAGES[name]):
         raise TypeError(f"stage '{name}' takes {STAGES[name].__name__}, not {type(options).__name__}")
+    if name != "train-gan" and launched()[1] > 1:
+        raise UsageError(
+            f"torchrun started {launched()[1]} processes for '{name}', which takes one",
+            where="torchrun",
+            mend=f"Run 'medsyn {name}' without it.",
+        )
     with disk_errors(workspace.path):
         return import_module(MODULES[name]).run(options, workspace, progress)

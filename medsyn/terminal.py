@@ -14,10 +14,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from medsyn.compute import launched
 from medsyn.progress import Task
 
 # Without emoji: 'module:x' is no cross.
-out = Console(highlight=False, soft_wrap=True, emoji=False)
+# Of several processes that torchrun started, the first one speaks; what goes wrong, any of them may tell.
+out = Console(highlight=False, soft_wrap=True, emoji=False, quiet=launched()[0] > 0)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 

@@ -10,13 +10,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
+from medsyn.compute import numpy_rng
 from medsyn.data import Dataset
 from medsyn.errors import DataError
+from medsyn.gan import pictures
 from medsyn.gan.monitor import MIN_REFERENCE
 
 MIN_IMAGES = 20
 MIN_PER_CLASS = 2
+FEW, RARE = 20_000, 1_000
+"""Images by which a first stage is fitted and collapse is told: more change neither, but take gigabytes."""
 
 SUBJECTS = pa.schema([pa.field("subject", pa.string(), nullable=False), pa.field("unit", pa.string(), nullable=False)])
 
@@ -64,10 +69,28 @@ class Material:
             )
         return material
 
+    def pictures_on(self, device: torch.device) -> torch.Tensor | pictures.OnDisk:
+        """The training images ``[n, C, H, W]``, float32 in [0, 1]."""
+        return pictures.load(self.dataset, self.train, device)
+
     @cached_property
-    def train_images(self) -> np.ndarray:
-        """float32 ``[n, C, H, W]`` in [0, 1]."""
-        return self.dataset.images(self.train)
+    def few(self) -> np.ndarray:
+        """Places in `train` of what is looked at all at once: all, or `FEW` at random and `RARE` of every class."""
+        if len(self.train) <= FEW:
+            return np.arange(len(self.train))
+        order = numpy_rng("few", self.dataset.digest).permutation(len(self.train))
+        labels, share = self.train_labels[order], FEW / len(self.train)
+        of_class = (order[labels == c] for c in range(len(self.dataset.classes)))
+        return np.sort(np.concatenate([rows[: max(RARE, int(share * len(rows)))] for rows in of_class]))
+
+    @cached_property
+    def few_images(self) -> np.ndarray:
+        """Those of `few`: float32 ``[m, C, H, W]`` in [0, 1]."""
+        return self.dataset.images(self.train[self.few])
+
+    @property
+    def few_labels(self) -> np.ndarray:
+        return self.train_labels[self.few]
 
     @cached_property
     def train_labels(self) -> np.ndarray:

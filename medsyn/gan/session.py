@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -17,19 +13,22 @@ from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.errors import UsageError
 from medsyn.gan import health
+from medsyn.gan.building import fitted, monitor_of, network_of, stage_of
 from medsyn.gan.diffaugment import adapted
+from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
-from medsyn.gan.monitor import Check, Monitor
+from medsyn.gan.monitor import Check
 from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, steps_and_checks
 from medsyn.gan.recipes import RECIPES, Recipe
+from medsyn.gan.signals import interruption
 from medsyn.gan.trainer import StepLosses, Trainer
 from medsyn.gan.unfinished import Unfinished
-from medsyn.generator import Generator, first_stage, networks
+from medsyn.generator import Generator, first_stage
 from medsyn.generator.condition import of_classes, width
 from medsyn.generator.first_stage import FirstStage
 from medsyn.generator.grid import save_grid
 from medsyn.generator.model import images as generated
-from medsyn.progress import Progress
+from medsyn.progress import Progress, Task
 from medsyn.tracking import Run
 
 OVERTIME = 1.2
@@ -42,10 +41,12 @@ SAMPLING_BATCH = 64
 WARM_UP, MEASURED = 2, 8
 GAP_IMAGES = 512
 """Of train and tune each, by which the discriminator's memory is judged."""
+GO_ON, OVERDUE = 0, 1
+"""What may follow a step, beside the number of a signal: of several processes, the highest counts."""
 
 
 class Session:
-    """A training under way.
+    """A training under way, in one process or in each of several: rank 0 alone looks at tune, writes, and speaks.
 
     Attributes:
         plan: Frozen.
@@ -62,44 +63,44 @@ class Session:
         plan: Plan,
         material: Material,
         stage: FirstStage,
-        device: torch.device,
+        world: World,
         started: float,
     ) -> None:
-        self.plan, self.material, self.device = plan, material, device
+        self.plan, self.material, self.world, self.device = plan, material, world, world.device
         self._started, self._earlier_seconds = started, 0.0
         self._stage = stage
         schema = material.dataset.condition_schema
-        network = _network(plan, material.dataset.image_shape, width(schema))
-        images = torch.tensor(material.train_images, device=device)
-        labels = torch.tensor(material.train_labels, device=device)
-        self.trainer = Trainer(plan, stage, network, images, labels, schema)
+        network = network_of(plan, material.dataset.image_shape, width(schema))
+        images = material.pictures_on(self.device)
+        labels = torch.tensor(material.train_labels, device=self.device)
+        self.trainer = Trainer(plan, stage, network, images, labels, schema, world)
         self.rows: list[dict[str, float]] = []
         self.health: list[str] = []
         self.best_check: Check | None = None
         self.best_images, self.closed_form = 0, False
         self._best = self._averaged()
         self._start_check: Check | None = None
-        self._monitor: Monitor | None = None
+        self._monitor = monitor_of(material, plan.monitor_images, self.device) if world.main else None
         self._logged = 0
-        self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=device)
-        self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=device)
+        self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=self.device)
+        self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=self.device)
 
     @classmethod
     def begin(
         cls,
         options: TrainOptions,
         material: Material,
-        device: torch.device,
+        world: World,
         started: float,
         progress: Progress,
         start: tuple[str, dict[str, torch.Tensor]] | None = None,
     ) -> Session:
-        """Fit the first stage, measure the speed, freeze the plan.
+        """Fit the first stage, measure the speed, freeze the plan: all processes follow that of rank 0.
 
         Args:
             options: Of the command.
             material: Images to learn from.
-            device: Where to train.
+            world: The processes that train.
             started: `perf_counter` when the command began.
             progress: Listener.
             start: Digest of a checkpoint, and the state of its training, whose weights are taken over.
@@ -133,24 +134,25 @@ class Session:
             precision=options.precision,
             monitor_images=128 if few_seconds else 256,
             init_from=None if start is None else start[0],
-            device=str(device),
+            device=str(world.device),
             threads=torch.get_num_threads(),
         ).turned(options.knobs)
         if plan.first_stage != "none":
             progress.say(f"fitting first stage {plan.first_stage}")
-        stage = first_stage.fit(
-            plan.first_stage, material.train_images, material.train_labels, explained=EXPLAINED, most=plan.coefficients
-        )
-        session = cls(plan, material, stage.to(device), device, started)
+        plan = world.from_main(lambda: plan)
+        world.check(plan.batch)
+        sizes, weights = world.from_main(lambda: fitted(plan, material))
+        session = cls(plan, material, stage_of(sizes, weights, material, world.device), world, started)
         if start is not None:
             taken, of = session.trainer.start_from(start[1])
             progress.say(f"starting from {options.init_from}: {taken} of {of} tensors of its networks fit")
-        session._monitor = _monitor(material, plan.monitor_images, device)
         session._begin_from_closed_form()
         session._look(progress)
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
-        steps, checks = steps_and_checks(
-            options.budget, options.batch, perf_counter() - started, step_seconds, session._look_seconds
+        steps, checks = world.from_main(
+            lambda: steps_and_checks(
+                options.budget, options.batch, perf_counter() - started, step_seconds, session._look_seconds
+            )
         )
         session.plan = session.trainer.plan = dataclasses.replace(plan, steps=steps, checks=checks)
         return session
@@ -161,17 +163,15 @@ class Session:
         state: dict[str, Any],
         tensors: dict[str, torch.Tensor],
         material: Material,
-        device: torch.device,
+        world: World,
         started: float,
     ) -> Session:
-        """Continue from a snapshot."""
+        """Continue from a snapshot; the number of processes may be another one."""
         plan = Plan.from_json(state["plan"])
-        stage = first_stage.build(state["first_stage"], material.dataset.image_shape)
-        stage.load_state_dict(_part(tensors, "first_stage"))
-        session = cls(plan, material, stage.to(device), device, started)
-        session._monitor = _monitor(material, plan.monitor_images, device)
+        stage = stage_of(state["first_stage"], _part(tensors, "first_stage"), material, world.device)
+        session = cls(plan, material, stage, world, started)
         session.trainer.load_state(_part(tensors, "trainer"), state["trainer"])
-        session._best = Generator(state["best"], device)
+        session._best = Generator(state["best"], world.device)
         session._best.load_state(_part(tensors, "best"))
         session.closed_form = state["closed_form"]
         session.rows, session.health, session.best_images = state["rows"], state["health"], state["best_images"]
@@ -182,18 +182,25 @@ class Session:
 
     # ---- the loop
 
-    def train(self, folder: Unfinished, progress: Progress, mlflow: Run) -> None:
+    def train(self, folder: Unfinished | None, progress: Progress, mlflow: Run, received: list[int]) -> None:
         """Step to the end of the plan.
 
+        Args:
+            folder: Where snapshots go; None in all processes but rank 0.
+            progress: Hears losses and checks.
+            mlflow: Hears them too.
+            received: Signals that came, of `medsyn.gan.signals.held`.
+
         Raises:
-            KeyboardInterrupt: SIGINT or SIGTERM came, or ``progress`` raised it; a snapshot has been written.
+            KeyboardInterrupt: A signal came, or ``progress`` raised it; a snapshot has been written.
+            ProcessLost: Another process has died.
         """
         plan, trainer = self.plan, self.trainer
         check_steps = plan.check_steps()
         every = max(1, plan.steps // 100)
         self._snapshot(folder, mlflow)
         saved = perf_counter()
-        with _signals() as interrupted, progress.task("training", plan.kimg) as task:
+        with progress.task("training", plan.kimg) as task:
             while trainer.images < plan.images and not self.health:
                 losses = trainer.step()
                 step = trainer.images // plan.batch
@@ -205,16 +212,14 @@ class Session:
                     self.rows.append({"images": trainer.images} | losses._asdict())
                 if step in check_steps:
                     self._look(progress)
-                    save_grid(self._averaged(), folder.path / "samples" / f"{trainer.images:09d}.png")
+                    if folder is not None:
+                        save_grid(self._averaged(), folder.path / "samples" / f"{trainer.images:09d}.png")
                     self._log(mlflow)
-                try:
-                    task.update(trainer.images / 1000, self._note(losses))
-                    if interrupted:
-                        raise KeyboardInterrupt
-                except KeyboardInterrupt:
-                    self._snapshot(folder, mlflow)
-                    raise
-                if self._overdue():
+                order = self.world.highest(self._order(task, losses, received))
+                if order > OVERDUE:
+                    self.world.from_main(lambda: self._snapshot(folder, mlflow))
+                    raise interruption(order)
+                if order == OVERDUE:
                     progress.say(
                         f"stopped at {trainer.images / 1000:g} of {plan.kimg:g} kimg: the machine has become slower "
                         "than it was when the plan was made, and the budget is used up"
@@ -231,11 +236,27 @@ class Session:
                 "give a longer --budget"
             )
 
+    def _order(self, task: Task, losses: StepLosses, received: list[int]) -> int:
+        """What this process would do after a step: go on, end for want of time, or heed a signal."""
+        try:
+            task.update(self.trainer.images / 1000, self._note(losses))
+        except KeyboardInterrupt:
+            return signal.SIGINT
+        if received:
+            return received[0]
+        return OVERDUE if self._overdue() else GO_ON
+
     def _overdue(self) -> bool:
         unit, amount = parse_budget(self.plan.budget)
         return unit == "seconds" and self.seconds() > OVERTIME * amount
 
     def _look(self, progress: Progress) -> None:
+        """Rank 0 compares with tune; what follows from it holds for all."""
+        if self.world.main:
+            self._compare(progress)
+        self.trainer.strength, self.health = self.world.from_main(lambda: (self.trainer.strength, self.health))
+
+    def _compare(self, progress: Progress) -> None:
         """Compare the averaged generator with tune, keep it if it is the best so far, and watch for collapse."""
         begun = perf_counter()
         generator = self._averaged()
@@ -272,7 +293,7 @@ class Session:
             fake = generated(self._stage, trainer.average, noise, of_classes(labels, dataset.condition_schema))
         fake_labels = labels.cpu().numpy()
         return health.collapsed(
-            self.material.train_images, self.material.train_labels, fake.cpu().numpy(), fake_labels, dataset.classes
+            self.material.few_images, self.material.few_labels, fake.cpu().numpy(), fake_labels, dataset.classes
         )
 
     def _stop(self, problem: str, progress: Progress) -> None:
@@ -286,14 +307,16 @@ class Session:
         return f"G {losses.generator:.2f}, D {losses.discriminator:.2f}, margin {losses.margin:+.2f}{seen}"
 
     def _measure_step(self) -> float:
-        """Seconds of one step, measured on a copy so that nothing moves."""
-        probe = copy.deepcopy(self.trainer)
+        """Seconds of one step; nothing has moved afterwards."""
+        tensors, facts = self.trainer.state(), self.trainer.facts()
         for _ in range(WARM_UP):
-            probe.step()
+            self.trainer.step()
         begun = perf_counter()
         for _ in range(MEASURED):
-            probe.step()
-        return (perf_counter() - begun) / MEASURED
+            self.trainer.step()
+        seconds = (perf_counter() - begun) / MEASURED
+        self.trainer.load_state(tensors, facts)
+        return seconds
 
     # ---- results and snapshots
 
@@ -315,7 +338,7 @@ class Session:
 
     def _closed_form(self) -> Generator:
         """What no training is needed for: a mixture of as many components as the images allow, and nothing added."""
-        images, labels = self.material.train_images, self.material.train_labels
+        images, labels = self.material.few_images, self.material.few_labels
         most = max(self.plan.coefficients, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
         stage = first_stage.fit("pca", images, labels, explained=EXPLAINED, most=most)
         return self._generator(stage, {"kind": "none"}, None)
@@ -359,9 +382,9 @@ class Session:
         tensors = {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
         return state, tensors
 
-    def _snapshot(self, folder: Unfinished, mlflow: Run) -> None:
-        state, tensors = self.state(mlflow)
-        folder.write(state, tensors)
+    def _snapshot(self, folder: Unfinished | None, mlflow: Run) -> None:
+        if folder is not None:
+            folder.write(*self.state(mlflow))
 
     def _log(self, mlflow: Run) -> None:
         mlflow.metrics(self.rows[self._logged :], step_key="images")
@@ -374,42 +397,9 @@ def _recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def _monitor(material: Material, samples: int, device: torch.device) -> Monitor | None:
-    if not material.can_monitor:
-        return None
-    return Monitor(material.tune_images, material.tune_labels, samples, device)
-
-
-def _network(plan: Plan, image_shape: tuple[int, int, int], condition: int) -> torch.nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(keyed_seed("generator", plan.seed))
-        return networks.build(plan.network, image_shape, condition)
-
-
 def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
 
 
 def _part(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying in the middle of a step; the second one is not held back."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def remember(number: int, _frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
+
+import torch
 
 from medsyn import compute, tracking
 from medsyn.config import TrainOptions
 from medsyn.data import Dataset
 from medsyn.data.lookup import by_digest
 from medsyn.errors import DataError, EnvironmentFault, MissingError
-from medsyn.gan import card, registration
+from medsyn.gan import card, registration, signals
+from medsyn.gan.distributed import World, joined
 from medsyn.gan.material import Material
 from medsyn.gan.session import Session
 from medsyn.gan.unfinished import Unfinished, unfinished
@@ -53,18 +57,21 @@ def run(options: TrainOptions, workspace: Workspace, progress: Progress = SILENT
     Raises:
         MissingError: No dataset, or nothing to resume.
         DataError: Synthetic images, no labels, one class, or too few images.
-        KeyboardInterrupt: SIGINT or SIGTERM, after a snapshot that ``resume`` continues.
+        KeyboardInterrupt: SIGINT, or SIGTERM (`Preempted`), after a snapshot that ``resume`` continues.
+        EnvironmentFault: Of several processes, one has died (`medsyn.gan.distributed.ProcessLost`).
     """
     started = perf_counter()
-    if options.resume:
-        digest = Dataset.open(workspace.find(DATASET, options.dataset)).digest if options.dataset else None
-        folder = Unfinished.newest(workspace, options.modality, digest)
-        try:
-            return _resume(folder, options, workspace, progress, started)
-        finally:
-            folder.release()
-    path = workspace.find(DATASET, options.dataset) if options.dataset else workspace.latest(DATASET, options.modality)
-    material = Material.open(path)
+    device = compute.device(options.device, options.threads)
+    with joined(device) as world, nullcontext() if world.main else tracking.off():
+        begin = _resume if options.resume else _begin
+        return begin(options, workspace, world, progress if world.main else SILENT, started)
+
+
+def _begin(
+    options: TrainOptions, workspace: Workspace, world: World, progress: Progress, started: float
+) -> TrainResult:
+    path, digest = world.from_main(lambda: _chosen(options, workspace))
+    material = _material(path, digest)
     modality = material.dataset.modality
     if options.modality is not None and options.modality != modality:
         raise DataError(
@@ -74,56 +81,107 @@ def run(options: TrainOptions, workspace: Workspace, progress: Progress = SILENT
     waiting = unfinished(workspace, modality)
     if waiting:
         progress.say(f"{len(waiting)} unfinished training(s) of '{modality}' left alone (--resume continues one)")
-    device = compute.device(options.device, options.threads)
-    start = checkpoint.load_training(workspace.find(GENERATOR, options.init_from)) if options.init_from else None
+    start = world.from_main(lambda: _start(options, workspace))
     with tracking.start(workspace, "train-gan", modality, _lineage(material)) as mlflow:
-        session = Session.begin(options, material, device, started, progress, start)
-        folder = Unfinished.create(workspace, str(material.dataset.meta["name"]))
+        session = Session.begin(options, material, world, started, progress, start)
+        folder = Unfinished.create(workspace, str(material.dataset.meta["name"])) if world.main else None
         try:
             return _finish(session, folder, workspace, progress, mlflow, resumed=False)
         finally:
-            folder.release()
+            if folder is not None:
+                folder.release()
+
+
+def _chosen(options: TrainOptions, workspace: Workspace) -> tuple[Path, str]:
+    """Folder and content digest of the dataset that is asked for."""
+    path = workspace.find(DATASET, options.dataset) if options.dataset else workspace.latest(DATASET, options.modality)
+    return path, Dataset.open(path).digest
+
+
+def _start(options: TrainOptions, workspace: Workspace) -> tuple[str, dict[str, torch.Tensor]] | None:
+    """What the weights are taken from, where that is asked for."""
+    return checkpoint.load_training(workspace.find(GENERATOR, options.init_from)) if options.init_from else None
+
+
+def _material(path: Path, digest: str) -> Material:
+    material = Material.open(path)
+    if material.dataset.digest != digest:
+        raise DataError(
+            "is not the same dataset in all processes", where=path, mend="Put the workspace where every node sees it."
+        )
+    return material
 
 
 def _resume(
-    folder: Unfinished, options: TrainOptions, workspace: Workspace, progress: Progress, started: float
+    options: TrainOptions, workspace: Workspace, world: World, progress: Progress, started: float
 ) -> TrainResult:
-    state, tensors = folder.read()
-    path = by_digest(workspace, state["dataset_digest"])
+    folder = _newest(options, workspace) if world.main else None
+    try:
+        state, tensors = world.from_main(lambda: folder.read() if folder is not None else ({}, {}))
+        world.check(state["plan"]["batch"])
+        digest = state["dataset_digest"]
+        material = _material(world.from_main(lambda: _with_digest(digest, workspace)), digest)
+        processes = f", by {world.size} processes" if world.size > 1 else ""
+        progress.say(
+            f"resuming {state['name']} at {state['images'] / 1000:g} kimg, with its own plan and budget{processes}"
+        )
+        device = compute.device(options.device, state["plan"]["threads"])
+        if device.type != state["plan"]["device"].split(":")[0]:
+            raise EnvironmentFault(
+                f"this training began on '{state['plan']['device']}'",
+                where="--device",
+                mend=f"Resume it with --device {state['plan']['device']}.",
+            )
+        tags = _lineage(material) | {"medsyn.resumed_run": state["mlflow_run"]}
+        with tracking.start(workspace, "train-gan", material.dataset.modality, tags) as mlflow:
+            session = Session.restore(state, tensors, material, world, started)
+            return _finish(session, folder, workspace, progress, mlflow, resumed=True)
+    finally:
+        if folder is not None:
+            folder.release()
+
+
+def _newest(options: TrainOptions, workspace: Workspace) -> Unfinished:
+    digest = Dataset.open(workspace.find(DATASET, options.dataset)).digest if options.dataset else None
+    return Unfinished.newest(workspace, options.modality, digest)
+
+
+def _with_digest(digest: str, workspace: Workspace) -> Path:
+    path = by_digest(workspace, digest)
     if path is None:
         raise MissingError(
             "the dataset that this training began with is gone",
             where=workspace.path,
             mend="Put it back, or run 'medsyn train-gan' without --resume.",
         )
-    material = Material.open(path)
-    progress.say(f"resuming {state['name']} at {state['images'] / 1000:g} kimg, with its own plan and budget")
-    device = compute.device(options.device, state["plan"]["threads"])
-    if device.type != state["plan"]["device"].split(":")[0]:
-        raise EnvironmentFault(
-            f"this training began on '{state['plan']['device']}'",
-            where="--device",
-            mend=f"Resume it with --device {state['plan']['device']}.",
-        )
-    tags = _lineage(material) | {"medsyn.resumed_run": state["mlflow_run"]}
-    with tracking.start(workspace, "train-gan", material.dataset.modality, tags) as mlflow:
-        session = Session.restore(state, tensors, material, device, started)
-        return _finish(session, folder, workspace, progress, mlflow, resumed=True)
+    return path
 
 
 def _finish(
     session: Session,
-    folder: Unfinished,
+    folder: Unfinished | None,
     workspace: Workspace,
     progress: Progress,
     mlflow: tracking.Run,
     *,
     resumed: bool,
 ) -> TrainResult:
-    """Train to the end of the plan, then show the checkpoint."""
+    """Train to the end of the plan, then let rank 0 show the checkpoint."""
     progress.say(session.plan.sentence())
     mlflow.params(session.plan.to_json() | {"dataset": session.material.dataset.digest, "resumed": resumed})
-    session.train(folder, progress, mlflow)
+    with signals.held() as received:
+        session.train(folder, progress, mlflow, received)
+        of_main = cast(Unfinished, folder)
+        result = session.world.from_main(lambda: _commit(session, of_main, workspace, mlflow, resumed))
+    if received:
+        raise signals.interruption(received[0])
+    return result
+
+
+def _commit(
+    session: Session, folder: Unfinished, workspace: Workspace, mlflow: tracking.Run, resumed: bool
+) -> TrainResult:
+    """Write the checkpoint of the chosen generator."""
     dataset, name = session.material.dataset, str(session.material.dataset.meta["name"])
     with workspace.build(GENERATOR, name) as build:
         generator = session.chosen()

@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from medsyn.compute import counter_normal, counter_uniform, keyed_seed
 from medsyn.gan.diffaugment import DRAWS, diffaugment
 from medsyn.gan.discriminator import Discriminator
+from medsyn.gan.distributed import World
 from medsyn.gan.objectives import OBJECTIVES
+from medsyn.gan.pictures import Pictures
 from medsyn.gan.plan import Plan
 from medsyn.generator.condition import of_classes
 from medsyn.generator.first_stage import FirstStage
@@ -46,9 +49,10 @@ class Trainer:
         plan: The frozen plan.
         stage: The first stage, fitted; not trained here.
         network: The generator at its start.
-        images: Training images, float32 ``[n, C, H, W]`` in [0, 1].
+        images: Training images, float32 ``[n, C, H, W]`` in [0, 1]: a tensor, or read as they are shown.
         labels: int64 ``[n]``; every class occurs.
         schema: ``condition_schema`` of the dataset.
+        world: The processes that share every step; all others are given the weights of rank 0.
     """
 
     def __init__(
@@ -56,11 +60,13 @@ class Trainer:
         plan: Plan,
         stage: FirstStage,
         network: nn.Module,
-        images: torch.Tensor,
+        images: Pictures,
         labels: torch.Tensor,
         schema: dict[str, dict[str, object]],
+        world: World = World(),
     ) -> None:
         self.plan, self.stage, self.data, self.labels, self.schema = plan, stage, images, labels, schema
+        self.world = world
         self.device = images.device
         self.of_class = [torch.where(labels == c)[0] for c in range(int(labels.max()) + 1)]
         self.sizes = torch.tensor([len(rows) for rows in self.of_class], device=self.device)
@@ -74,6 +80,8 @@ class Trainer:
             torch.manual_seed(keyed_seed("discriminator", plan.seed))
             width = of_classes(labels[:1], schema).shape[1]
             self.discriminator = Discriminator(tuple(images.shape[1:]), width, **plan.discriminator).to(self.device)
+        for part in (self.generator, self.average, self.discriminator):
+            world.spread(part.state_dict().values())
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), plan.learning_rate, betas=self.objective.betas)
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
@@ -81,24 +89,27 @@ class Trainer:
         self._penalty = 0.0
 
     def step(self) -> StepLosses:
-        """Show one batch of real images, update D, then (every ``critic_steps``) G and its average."""
+        """Show one batch of real images, update D, then (every ``critic_steps``) G and its average.
+
+        Losses are means, and the processes of a world have equal parts of a batch: the mean of their gradients is that
+        of the whole batch.
+        """
         plan, objective = self.plan, self.objective
         factor = plan.anneal(self.images)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = plan.learning_rate * factor * plan.warmed(self.images)
-        batch = self.batch(torch.arange(self.images, self.images + plan.batch, device=self.device))
+        batch = self.batch(self.world.part(self.images, plan.batch).to(self.device))
 
         real = self._augment(batch.real, batch)
         with torch.no_grad():
             fake = self._augment(self._complete(batch, 0), batch)
         score_real, score_fake = self._scores(torch.cat([real, fake]), batch.condition.repeat(2, 1)).chunk(2)
         loss_d = objective.discriminator(score_real, score_fake)
-        told_d = loss_d.detach()
+        told_d, penalty = loss_d.detach(), loss_d.new_tensor(self._penalty)
         if self.steps % plan.penalty_every == 0:
             penalty = objective.penalty(lambda x: self._scores(x, batch.condition), real, fake, batch.between)
             loss_d = loss_d + plan.gamma * factor * plan.penalty_every * penalty
-            self._penalty = float(penalty.detach())
         self._update("discriminator", loss_d)
         margin = (score_real - score_fake).detach().mean()
 
@@ -113,12 +124,15 @@ class Trainer:
             self.discriminator.requires_grad_(True)
             with torch.no_grad():
                 decay = plan.ema_decay(self.images + plan.batch, plan.batch * objective.critic_steps)
-                for slow, fast in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                    slow.lerp_(fast, 1 - decay)
+                move = get_ema_multi_avg_fn(decay)
+                move(list(self.average.parameters()), list(self.generator.parameters()), self.steps)
         self.images += plan.batch
         self.steps += 1
-        told = torch.stack([loss_g.detach(), told_d, margin, gradient]).tolist()
-        return StepLosses(told[0], told[1], self._penalty, told[2], told[3])
+        told = torch.stack([loss_g.detach(), told_d, penalty.detach(), margin, gradient])
+        self.world.average([told])
+        losses = StepLosses(*told.tolist())  # the only wait for the device in a step
+        self._penalty = losses.penalty
+        return losses
 
     def batch(self, index: torch.Tensor) -> Batch:
         """The training's images ``index``, int64 ``[n]``: every class as often as any other.
@@ -180,9 +194,9 @@ class Trainer:
         optimiser = self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.get_total_norm(
-            [p.grad for p in optimiser.param_groups[0]["params"] if p.grad is not None]
-        )
+        gradients = [p.grad for p in optimiser.param_groups[0]["params"] if p.grad is not None]
+        self.world.average(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
         optimiser.step()
         return norm
 
