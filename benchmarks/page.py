@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from page_training import health
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -355,6 +357,7 @@ SECTIONS = (
     ("null_end_to_end", null),
     ("detection_rates", detection),
     ("fidelity_rule", fidelity_rule),
+    ("health", health),
     ("rare_class", rare_class),
     ("real_sets", real_sets),
     ("ingest", ingest),

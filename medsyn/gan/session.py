@@ -15,8 +15,8 @@ import torch
 
 from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
-from medsyn.gan import health
 from medsyn.gan.diffaugment import adapted
+from medsyn.gan.health import Problem, Recovery, Samples, Watch
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Check, Monitor
 from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, steps_and_checks
@@ -34,6 +34,8 @@ from medsyn.tracking import Run
 OVERTIME = 1.2
 """How far a budget of time may be overrun before the training ends early."""
 SNAPSHOT_SECONDS = 30.0
+GLANCES = 50
+"""Handfuls of samples that are looked at for collapse in a training, evenly spread."""
 SAMPLING_BATCH = 64
 WARM_UP, MEASURED = 2, 8
 GAP_IMAGES = 512
@@ -44,10 +46,10 @@ class Session:
     """A training under way.
 
     Attributes:
-        plan: Frozen.
         trainer: The state that moves.
+        watch: Hears all of it, and names what goes wrong.
+        recovery: Answers that.
         rows: What metrics.jsonl will hold.
-        health: Sentences about what went wrong.
         best_check: Of the snapshot kept so far; None where tune is too small.
         best_images: Images shown when it was taken.
     """
@@ -60,7 +62,7 @@ class Session:
         device: torch.device,
         started: float,
     ) -> None:
-        self.plan, self.material, self.device = plan, material, device
+        self.material, self.device = material, device
         self._started, self._earlier_seconds = started, 0.0
         self._stage = stage
         schema = material.dataset.condition_schema
@@ -68,16 +70,25 @@ class Session:
         images = torch.tensor(material.train_images, device=device)
         labels = torch.tensor(material.train_labels, device=device)
         self.trainer = Trainer(plan, stage, network, images, labels, schema)
+        critic_steps, pixels = self.trainer.objective.critic_steps, images[0].numel()
+        self.watch = Watch(plan, critic_steps, pixels, material.dataset.classes)
+        policy = tuple(load_preset(material.dataset.modality).diffaugment)
+        self.recovery = Recovery(self.trainer, self.watch, policy)
         self.rows: list[dict[str, float]] = []
-        self.health: list[str] = []
         self.best_check: Check | None = None
         self.best_images = 0
         self._best = _weights(self.trainer.average)
         self._start_check: Check | None = None
         self._monitor: Monitor | None = None
         self._logged = 0
+        self._samples = Samples(images, labels)
         self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=device)
         self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=device)
+
+    @property
+    def plan(self) -> Plan:
+        """Frozen, but for the knobs that `recovery` changes."""
+        return self.trainer.plan
 
     @classmethod
     def begin(
@@ -127,12 +138,12 @@ class Session:
         )
         session = cls(plan, material, stage.to(device), device, started)
         session._monitor = _monitor(material, plan.monitor_images, device)
-        session._look(progress)
+        session._look()
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
         steps, checks = steps_and_checks(
             options.budget, options.batch, perf_counter() - started, step_seconds, session._look_seconds
         )
-        session.plan = session.trainer.plan = dataclasses.replace(plan, steps=steps, checks=checks)
+        session.trainer.plan = session.watch.plan = dataclasses.replace(plan, steps=steps, checks=checks)
         return session
 
     @classmethod
@@ -152,7 +163,9 @@ class Session:
         session._monitor = _monitor(material, plan.monitor_images, device)
         session.trainer.load_state(_part(tensors, "trainer"), state["trainer"])
         session._best = _part(tensors, "best")
-        session.rows, session.health, session.best_images = state["rows"], state["health"], state["best_images"]
+        session.rows, session.best_images = state["rows"], state["best_images"]
+        session.watch.load_state(state["watch"])
+        session.recovery.load_state(_part(tensors, "healthy"), state["recovery"])
         session.best_check = Check(**state["best_check"]) if state["best_check"] else None
         session._start_check = Check(**state["start_check"]) if state["start_check"] else None
         session._earlier_seconds = state["seconds"]
@@ -168,23 +181,24 @@ class Session:
         """
         plan, trainer = self.plan, self.trainer
         check_steps = plan.check_steps()
-        every = max(1, plan.steps // 100)
+        every, glance_every = max(1, plan.steps // 100), max(1, plan.steps // GLANCES)
         self._snapshot(folder, mlflow)
         saved = perf_counter()
         with _signals() as interrupted, progress.task("training", plan.kimg) as task:
-            while trainer.images < plan.images and not self.health:
+            while trainer.images < plan.images:
                 losses = trainer.step()
                 step = trainer.images // plan.batch
-                problem = health.diverged(losses)
-                if problem:
-                    self._stop(problem, progress)
-                    break
-                if step % every == 0:
+                problem = self.watch.step(losses)
+                if problem is None and step % every == 0:
                     self.rows.append({"images": trainer.images} | losses._asdict())
-                if step in check_steps:
-                    self._look(progress)
+                if problem is None and step % glance_every == 0:
+                    problem = self._glance()
+                if problem is None and step in check_steps:
+                    problem = self._look()
                     save_grid(self._averaged(), folder.path / "samples" / f"{trainer.images:09d}.png")
                     self._log(mlflow)
+                if problem is not None and not self._answer(problem, progress, mlflow):
+                    break
                 try:
                     task.update(trainer.images / 1000, self._note(losses))
                     if interrupted:
@@ -193,24 +207,25 @@ class Session:
                     self._snapshot(folder, mlflow)
                     raise
                 if self._overdue():
+                    why = "going back took its time" if self.recovery.events else "the machine has become slower"
                     progress.say(
-                        f"stopped at {trainer.images / 1000:g} of {plan.kimg:g} kimg: the machine has become slower "
-                        "than it was when the plan was made, and the budget is used up"
+                        f"stopped at {trainer.images / 1000:g} of {plan.kimg:g} kimg: {why}; no budget is left"
                     )
-                    self._look(progress)
+                    self._look()
                     break
                 if perf_counter() - saved > SNAPSHOT_SECONDS:
                     self._snapshot(folder, mlflow)
                     saved = perf_counter()
+        self.recovery.forget()
         self._log(mlflow)
 
     def _overdue(self) -> bool:
         unit, amount = parse_budget(self.plan.budget)
         return unit == "seconds" and self.seconds() > OVERTIME * amount
 
-    def _look(self, progress: Progress) -> None:
-        """Compare the averaged generator with tune, keep it if it is the best so far, and watch for collapse."""
-        begun = perf_counter()
+    def _look(self) -> Problem | None:
+        """Compare the averaged generator with tune, and keep it if it is the best so far."""
+        begun, problem = perf_counter(), None
         generator = self._averaged()
         if self._monitor is not None:
             check = self._monitor.check(generator)
@@ -223,30 +238,35 @@ class Session:
                 self.trainer.strength = adapted(self.trainer.strength, gap)
             told = {"gap": gap, "diffaugment": self.trainer.strength}
             self.rows.append({"images": self.trainer.images} | check.to_json() | told)
+            problem = self.watch.look(check, gap, self.trainer.images)
         else:
             self.best_images, self._best = self.trainer.images, _weights(self.trainer.average)
-        problem = self._collapse()
-        if problem:
-            self._stop(problem, progress)
+        if problem is None:
+            self.recovery.keep()
         self._look_seconds = perf_counter() - begun
+        return problem
 
-    def _collapse(self) -> str | None:
-        dataset, trainer = self.material.dataset, self.trainer
-        labels = torch.arange(len(dataset.classes), device=self.device).repeat_interleave(32)
-        length = self._stage.noise + trainer.average.noise
-        noise = counter_normal(keyed_seed("collapse"), torch.arange(len(labels), device=self.device), length)
+    def _glance(self) -> Problem | None:
+        """Look at a handful of samples, the same noise for every class."""
+        samples, trainer = self._samples, self.trainer
+        labels = torch.arange(samples.classes, device=self.device).repeat_interleave(samples.per_class)
+        number = torch.arange(samples.per_class, device=self.device).repeat(samples.classes)
+        noise = counter_normal(keyed_seed("glance"), number, self._stage.noise + trainer.average.noise)
         with torch.inference_mode():
-            fake = generated(self._stage, trainer.average, noise, of_classes(labels, dataset.condition_schema))
-        fake_labels = labels.cpu().numpy()
-        return health.collapsed(
-            self.material.train_images, self.material.train_labels, fake.cpu().numpy(), fake_labels, dataset.classes
-        )
+            fake = generated(self._stage, trainer.average, noise, of_classes(labels, trainer.schema))
+        glance = samples.glance(fake.unflatten(0, (samples.classes, samples.per_class)))
+        told = {"spread": min(glance.spread), "nearest": min(glance.nearest), "between": glance.between}
+        self.rows.append({"images": trainer.images} | told)
+        return self.watch.glance(glance, trainer.images)
 
-    def _stop(self, problem: str, progress: Progress) -> None:
-        """Name the problem and end the training: the best snapshot so far is what remains."""
-        at, kept = self.trainer.images / 1000, self.best_images / 1000
-        self.health.append(f"{problem} at {at:g} kimg; stopped, and kept the snapshot of {kept:g} kimg")
-        progress.say(self.health[-1])
+    def _answer(self, problem: Problem, progress: Progress, mlflow: Run) -> bool:
+        """Tell the problem and its answer; False where the training ends and the best snapshot is what remains."""
+        told = {"images": self.trainer.images, f"problem_{problem.name}": 1.0}
+        goes_on = self.recovery.answer(problem)
+        self.rows.append(told | ({"back_to_images": self.trainer.images} if goes_on else {}))
+        progress.say(self.recovery.events[-1]["sentence"])
+        self._log(mlflow)
+        return goes_on
 
     def _note(self, losses: StepLosses) -> str:
         seen = f", KID {self.best_check.kid:.2f}" if self.best_check else ""
@@ -292,7 +312,9 @@ class Session:
 
     def state(self, mlflow: Run) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """All that continues this training but the images it learns from: facts for JSON, and tensors."""
-        parts = {"trainer": self.trainer.state(), "best": self._best, "first_stage": _weights(self._stage)}
+        healthy, recovery = self.recovery.state()
+        parts = {"trainer": self.trainer.state(), "healthy": healthy, "best": self._best}
+        parts["first_stage"] = _weights(self._stage)
         check = {"best_check": self.best_check, "start_check": self._start_check}
         state = {
             "modality": self.material.dataset.modality,
@@ -303,7 +325,8 @@ class Session:
             "trainer": self.trainer.facts(),
             "images": self.trainer.images,
             "rows": self.rows,
-            "health": self.health,
+            "watch": self.watch.state(),
+            "recovery": recovery,
             "best_images": self.best_images,
             "seconds": self.seconds(),
             "mlflow_run": mlflow.id,
@@ -318,6 +341,8 @@ class Session:
     def _log(self, mlflow: Run) -> None:
         mlflow.metrics(self.rows[self._logged :], step_key="images")
         self._logged = len(self.rows)
+        if self.recovery.events:
+            mlflow.tags({f"medsyn.health.{n}": event["sentence"] for n, event in enumerate(self.recovery.events, 1)})
 
 
 def _monitor(material: Material, samples: int, device: torch.device) -> Monitor | None:
