@@ -35,9 +35,9 @@ def main() -> None:
     default = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets"))
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--seeds", type=int, default=10, help="of every fault")
-    parser.add_argument("--honest", type=int, default=5, help="seeds of every recipe and set of images")
+    parser.add_argument("--honest", type=int, default=2, help="seeds of every recipe and set of images")
     parser.add_argument("--films", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=60, help="of honest trainings, 16 images each")
+    parser.add_argument("--steps", type=int, default=40, help="of honest trainings, 16 images each")
     options = parser.parse_args()
     started, faults, honest = time.perf_counter(), [], []
     for name, fault in FAULTS.items():

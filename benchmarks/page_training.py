@@ -1,6 +1,5 @@
 """Sections of docs/benchmarks.md about trainings, for page.py."""
 
-# ruff: noqa: E501 - the lines of the page are what they are
 from __future__ import annotations
 
 from typing import Any

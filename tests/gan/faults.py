@@ -34,7 +34,7 @@ class Fault:
         put_in: Spoils a session that has begun.
         recipe: That is trained.
         steps: Of 16 images.
-        looks: At tune.
+        looks: At tune; without any, tune is made too small for them.
         images: Training images that are kept of the toy; 0 is all.
         plan: Changed knobs.
     """
@@ -44,7 +44,7 @@ class Fault:
     put_in: Callable[[Session], None]
     recipe: str = "latent-r3gan"
     steps: int = 50
-    looks: int = 1
+    looks: int = 0
     images: int = 0
     plan: dict[str, Any] = field(default_factory=dict)
 
@@ -66,8 +66,10 @@ def begin(
     material = Material.open(workspace.latest(DATASET))
     if images:
         material = dataclasses.replace(material, train=material.train[:: max(1, len(material.train) // images)])
+    if not looks:
+        material = dataclasses.replace(material, tune=material.tune[:1])
     session = Session.begin(options, material, compute.device("cpu", 1), perf_counter(), SILENT)
-    changed = dataclasses.replace(session.plan, checks=looks, **plan)
+    changed = dataclasses.replace(session.plan, checks=max(1, looks), **plan)
     session.trainer.plan = session.watch.plan = changed
     return session
 
@@ -174,6 +176,15 @@ def _frozen(session: Session) -> None:
     session.trainer.optimisers["generator"].step = lambda: None
 
 
+def _by_heart(session: Session) -> None:
+    """Nothing tells real from generated images but having seen them: all are noise, new for every sample."""
+    trainer, rng = session.trainer, compute.torch_rng("by heart", session.plan.seed)
+    for images in (trainer.data, session._tune_images):
+        images.copy_(torch.rand(images.shape, generator=rng))
+    # With a gradient, of zero, so that the training goes on as it is.
+    trainer.generator.register_forward_hook(lambda _module, _given, out: torch.rand(out.shape, generator=rng) + 0 * out)
+
+
 FAULTS = {
     "rate": Fault("learning rate 1e6", "nan", _nothing, plan={"learning_rate": 1e6}),
     "pixel": Fault("an infinite pixel in a training image", "nan", _infinite_pixel),
@@ -197,7 +208,13 @@ FAULTS = {
         "wgan-gp",
         plan={"gamma": 0.0},
     ),
-    "few": Fault(
-        "40 images and no penalty", "memorising", _nothing, steps=150, looks=10, images=40, plan={"gamma": 0.0}
+    "by heart": Fault(
+        "40 images of noise, samples that are such noise too, and no penalty",
+        "memorising",
+        _by_heart,
+        "r3gan",
+        looks=12,
+        images=40,
+        plan={"gamma": 0.0},
     ),
 }

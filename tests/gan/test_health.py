@@ -192,7 +192,7 @@ def test_a_fault_is_named(workspace: Workspace, toy: Path, name: str) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_an_honest_training_raises_nothing(workspace: Workspace, toy: Path, recipe: str) -> None:
-    session = begin(workspace, recipe, 60, 3, seed=1, plan={})
+    session = begin(workspace, recipe, 40, 2, seed=1, plan={})
     train(session, workspace, Listener())
     assert session.trainer.images == session.plan.images
     assert session.recovery.events == []

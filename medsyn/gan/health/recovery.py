@@ -48,7 +48,8 @@ class Recovery:
         goes_on = len(self.events) < TRIES
         if goes_on:
             trainer.load_state(self._tensors, self._facts["trainer"])
-            self._watch.load_state(self._facts["watch"])
+            # What the training was once able to do stays its measure.
+            self._watch.load_state(self._facts["watch"] | {"most": self._watch.state()["most"]})
             changed = answered(problem.name, trainer.plan, trainer.strength, self._policy)
             trainer.plan = self._watch.plan = changed.plan
             trainer.strength = changed.strength

@@ -32,7 +32,7 @@ STILL, FALLEN = 0.02, 0.2
 
 GLANCES = 3
 COVERED, COVERAGE_KEPT, COVERAGE_LOOKS = 0.2, 0.5, 2
-KNOWN, KNOWN_MARGIN, KNOWN_LOOKS = 0.8, 0.5, 3
+KNOWN, KNOWN_MARGIN, KNOWN_LOOKS = 0.8, 0.25, 3
 """Gap between train and tune, margin that makes it meaningful, looks without a better KID."""
 
 
