@@ -40,6 +40,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="of honest trainings, 16 images each")
     options = parser.parse_args()
     started, faults, honest = time.perf_counter(), [], []
+
+    def write() -> None:
+        numbers = {
+            "command": " ".join(["python benchmarks/health.py", *sys.argv[1:]]),
+            "faults": faults,
+            "honest": honest,
+            "honest_images": options.steps * 16,
+            "films": options.films,
+            "seconds": round(time.perf_counter() - started),
+            "machine": f"{platform.machine()}, 1 thread, Python {platform.python_version()}",
+        }
+        (ROOT / "benchmarks" / "results" / "health.json").write_text(json.dumps(numbers, indent=2) + "\n")
+
     for name, fault in FAULTS.items():
         found: Counter[str] = Counter()
         for seed in range(options.seeds):
@@ -57,7 +70,8 @@ def main() -> None:
                 "named_otherwise": {k: n for k, n in found.items() if k not in (fault.expected, "nothing")},
             }
         )
-        print(f"{name:16s} {fault.recipe:14s} {dict(found)}", flush=True)
+        write()
+        print(f"{name:20s} {fault.recipe:14s} {dict(found)}", flush=True)
     for data in ("toy", "PneumoniaMNIST"):
         for recipe in RECIPES:
             found = Counter()
@@ -73,18 +87,8 @@ def main() -> None:
                     found.update(named(session))
             alarms = {k: n for k, n in found.items() if k != "nothing"}
             honest.append({"data": data, "recipe": recipe, "alarms": alarms, "of": options.honest})
-            print(f"{data:16s} {recipe:14s} {dict(found)}", flush=True)
-    numbers = {
-        "command": " ".join(["python benchmarks/health.py", *sys.argv[1:]]),
-        "faults": faults,
-        "honest": honest,
-        "honest_images": options.steps * 16,
-        "films": options.films,
-        "seconds": round(time.perf_counter() - started),
-        "machine": {"processor": platform.machine(), "threads": 1, "python": platform.python_version()},
-    }
-    target = ROOT / "benchmarks" / "results" / "health.json"
-    target.write_text(json.dumps(numbers, indent=2) + "\n")
+            write()
+            print(f"{data:20s} {recipe:14s} {dict(found)}", flush=True)
 
 
 def films(folder: Path, seed: int, count: int) -> tuple[np.ndarray, list[str | None]]:

@@ -209,12 +209,12 @@ FAULTS = {
         plan={"gamma": 0.0},
     ),
     "by heart": Fault(
-        "40 images of noise, samples that are such noise too, and no penalty",
+        "48 images of noise, samples that are such noise too, and no penalty",
         "memorising",
         _by_heart,
         "r3gan",
         looks=12,
-        images=40,
+        images=48,
         plan={"gamma": 0.0},
     ),
 }
