@@ -33,5 +33,5 @@ Honest trainings of {found["honest_images"]:,} images shown, on the toy and on {
 |---|---|---|---|
 {honest}
 
-`{found["command"]}`, {found["machine"]}.
+`{found["command"]}`
 """
