@@ -27,7 +27,7 @@ PATIENCE = 2000
 GRACE = 0.25
 """Share of the training after which samples must have become something."""
 
-STILL, FALLEN = 0.02, 0.2
+STILL, FALLEN = 0.005, 0.2
 """Spread and distances of samples, against real images and against the best that this training had."""
 
 GLANCES = 3
