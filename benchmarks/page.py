@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from generators_page import section as generators
+from page_training import health
 from train_speed_page import section as train_speed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -358,6 +359,7 @@ SECTIONS = (
     ("detection_rates", detection),
     ("fidelity_rule", fidelity_rule),
     ("generators", generators),
+    ("health", health),
     ("rare_class", rare_class),
     ("real_sets", real_sets),
     ("ingest", ingest),

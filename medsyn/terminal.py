@@ -124,6 +124,8 @@ def _train(result: Any) -> None:
         f"[green]✓[/] generator [bold]{escape(result.path.name)}[/]: {result.kimg:.1f} kimg in {result.seconds:.0f} s"
         + (f" ({monitor} on tune)" if monitor else "")
     )
+    for event in result.health:
+        warn(event)
     out.print(f"[dim]samples: {shown_path(result.grid)}, model card: {shown_path(result.card)}[/]")
     if result.registered:
         out.print(f"[dim]in MLflow's registry: {escape(result.registered)}[/]")

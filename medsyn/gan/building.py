@@ -7,11 +7,69 @@ from typing import Any
 import torch
 
 from medsyn.compute import keyed_seed
+from medsyn.config import TrainOptions, load_preset, parse_budget
+from medsyn.errors import UsageError
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Monitor
-from medsyn.gan.plan import EXPLAINED, Plan
-from medsyn.generator import first_stage, networks
+from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients
+from medsyn.gan.recipes import RECIPES
+from medsyn.generator import Generator, first_stage, networks
 from medsyn.generator.first_stage import FirstStage
+
+CLOSED_FORM, IMAGES_PER_COMPONENT = 256, 4
+"""Components of the closed form at most, and images for each: more directions are noise of the few patients."""
+
+SAMPLING_BATCH = 64
+
+
+def draft(options: TrainOptions, material: Material, device: torch.device, init_from: str | None) -> Plan:
+    """The plan but for its length, which the machine's speed decides.
+
+    Args:
+        options: Of the command.
+        material: Images to learn from.
+        device: Where to train.
+        init_from: Digest of the checkpoint whose weights are taken over.
+
+    Raises:
+        UsageError: No such recipe or knob.
+    """
+    unit, amount = parse_budget(options.budget)
+    few_seconds = unit == "seconds" and amount < 60
+    if options.recipe not in RECIPES:
+        raise UsageError(
+            f"unknown recipe '{options.recipe}'", where="--recipe", mend=f"There are: {', '.join(RECIPES)}."
+        )
+    recipe, side = RECIPES[options.recipe], material.dataset.image_shape[-1]
+    policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment != "off" else ()
+    return Plan(
+        recipe=options.recipe,
+        budget=options.budget,
+        seed=options.seed,
+        batch=options.batch,
+        steps=10**6,
+        checks=1,
+        first_stage=recipe.first_stage,
+        coefficients=coarse_coefficients(len(material.train)),
+        network=recipe.network(side),
+        discriminator=recipe.discriminator(side),
+        objective=recipe.objective,
+        learning_rate=recipe.learning_rate,
+        gamma=recipe.gamma,
+        penalty_every=recipe.penalty_every,
+        free=recipe.free,
+        ramp=recipe.ramp,
+        final=0.1,
+        ema_kimg=recipe.ema_kimg,
+        diffaugment=policy,
+        strength=0.0 if options.diffaugment == "adapt" else 1.0,
+        adapt=options.diffaugment == "adapt",
+        precision=options.precision,
+        monitor_images=128 if few_seconds else 256,
+        init_from=init_from,
+        device=str(device),
+        threads=torch.get_num_threads(),
+    ).turned(options.knobs)
 
 
 def monitor_of(material: Material, samples: int, device: torch.device) -> Monitor | None:
@@ -40,3 +98,43 @@ def network_of(plan: Plan, image_shape: tuple[int, int, int], condition: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed_seed("generator", plan.seed))
         return networks.build(plan.network, image_shape, condition)
+
+
+def closed_form(plan: Plan, material: Material, device: torch.device) -> Generator:
+    """What no training is needed for: a mixture of as many components as the images allow, and nothing added."""
+    images, labels = material.few_images, material.few_labels
+    most = max(plan.coefficients, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
+    stage = first_stage.fit("pca", images, labels, explained=EXPLAINED, most=most)
+    return generator_of(material, stage, {"kind": "none"}, None, device)
+
+
+def generator_of(
+    material: Material,
+    stage: FirstStage,
+    network: dict[str, Any],
+    weights: torch.nn.Module | None,
+    device: torch.device,
+) -> Generator:
+    """A generator as a checkpoint will hold it.
+
+    Args:
+        material: What it learnt from.
+        stage: Fitted.
+        network: Kind and sizes.
+        weights: A network of that kind and those sizes, or None where it has no weights.
+        device: Where it runs.
+    """
+    dataset = material.dataset
+    config = {
+        "classes": dataset.classes,
+        "image_shape": list(dataset.image_shape),
+        "condition_schema": dataset.condition_schema,
+        "network": network,
+        "first_stage": stage.sizes(),
+        "batch": SAMPLING_BATCH,
+    }
+    generator = Generator(config, device)
+    generator.first_stage.load_state_dict(stage.state_dict())
+    if weights is not None:
+        generator.network.load_state_dict(weights.state_dict())
+    return generator

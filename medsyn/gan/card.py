@@ -105,7 +105,7 @@ def describe(session: Session, generator: Generator, config: dict[str, Any]) -> 
             "kimg": session.trainer.images / 1000,
             "kept_at_kimg": session.best_images / 1000,
             "closed_form": session.closed_form,
-            "health": list(session.health),
+            "health": [event["sentence"] for event in session.recovery.events],
         },
         "compute": _compute(session),
         "ethical_considerations": ETHICS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 from time import perf_counter
 from typing import Any
@@ -11,19 +12,17 @@ import torch
 
 from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
-from medsyn.errors import UsageError
-from medsyn.gan import health
-from medsyn.gan.building import fitted, monitor_of, network_of, stage_of
+from medsyn.gan import building
 from medsyn.gan.diffaugment import adapted
 from medsyn.gan.distributed import World
+from medsyn.gan.health import Problem, Recovery, Samples, Watch
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Check
-from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, steps_and_checks
-from medsyn.gan.recipes import RECIPES, Recipe
+from medsyn.gan.plan import Plan, steps_and_checks
 from medsyn.gan.signals import interruption
 from medsyn.gan.trainer import StepLosses, Trainer
 from medsyn.gan.unfinished import Unfinished
-from medsyn.generator import Generator, first_stage
+from medsyn.generator import Generator
 from medsyn.generator.condition import of_classes, width
 from medsyn.generator.first_stage import FirstStage
 from medsyn.generator.grid import save_grid
@@ -34,14 +33,13 @@ from medsyn.tracking import Run
 OVERTIME = 1.2
 """How far a budget of time may be overrun before the training ends early."""
 SNAPSHOT_SECONDS = 30.0
-CLOSED_FORM, IMAGES_PER_COMPONENT = 256, 4
-"""Components of the closed form at most, and images for each: more directions are noise of the few patients."""
+GLANCES = 50
+"""Handfuls of samples that are looked at for collapse in a training, evenly spread."""
 
-SAMPLING_BATCH = 64
 WARM_UP, MEASURED = 2, 8
 GAP_IMAGES = 512
 """Of train and tune each, by which the discriminator's memory is judged."""
-GO_ON, OVERDUE = 0, 1
+GO_ON, OVERDUE, PROBLEM = -2, -1, 0
 """What may follow a step, beside the number of a signal: of several processes, the highest counts."""
 
 
@@ -49,10 +47,10 @@ class Session:
     """A training under way, in one process or in each of several: rank 0 alone looks at tune, writes, and speaks.
 
     Attributes:
-        plan: Frozen.
         trainer: The state that moves.
+        watch: Hears all of it, and names what goes wrong.
+        recovery: Answers that.
         rows: What metrics.jsonl will hold.
-        health: Sentences about what went wrong.
         best_check: Of the snapshot kept so far; None where tune is too small.
         best_images: Images shown when it was taken.
         closed_form: Whether it is the one that needs no training, since none was better so far.
@@ -66,24 +64,32 @@ class Session:
         world: World,
         started: float,
     ) -> None:
-        self.plan, self.material, self.world, self.device = plan, material, world, world.device
+        self.material, self.world, self.device = material, world, world.device
         self._started, self._earlier_seconds = started, 0.0
         self._stage = stage
-        schema = material.dataset.condition_schema
-        network = network_of(plan, material.dataset.image_shape, width(schema))
+        schema, shape = material.dataset.condition_schema, material.dataset.image_shape
+        network = building.network_of(plan, shape, width(schema))
         images = material.pictures_on(self.device)
         labels = torch.tensor(material.train_labels, device=self.device)
         self.trainer = Trainer(plan, stage, network, images, labels, schema, world)
+        self.watch = Watch(plan, self.trainer.objective.critic_steps, math.prod(shape), material.dataset.classes)
+        policy = tuple(load_preset(material.dataset.modality).diffaugment)
+        self.recovery = Recovery(self.trainer, self.watch, policy)
         self.rows: list[dict[str, float]] = []
-        self.health: list[str] = []
         self.best_check: Check | None = None
         self.best_images, self.closed_form = 0, False
         self._best = self._averaged()
         self._start_check: Check | None = None
-        self._monitor = monitor_of(material, plan.monitor_images, self.device) if world.main else None
+        self._monitor = building.monitor_of(material, plan.monitor_images, self.device) if world.main else None
         self._logged = 0
+        self._samples = Samples(torch.tensor(material.few_images), torch.tensor(material.few_labels))
         self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=self.device)
         self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=self.device)
+
+    @property
+    def plan(self) -> Plan:
+        """Frozen, but for the knobs that `recovery` changes."""
+        return self.trainer.plan
 
     @classmethod
     def begin(
@@ -105,56 +111,26 @@ class Session:
             progress: Listener.
             start: Digest of a checkpoint, and the state of its training, whose weights are taken over.
         """
-        unit, amount = parse_budget(options.budget)
-        few_seconds = unit == "seconds" and amount < 60
-        recipe, side = _recipe(options.recipe), material.dataset.image_shape[-1]
-        policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment != "off" else ()
-        plan = Plan(
-            recipe=options.recipe,
-            budget=options.budget,
-            seed=options.seed,
-            batch=options.batch,
-            steps=10**6,
-            checks=1,
-            first_stage=recipe.first_stage,
-            coefficients=coarse_coefficients(len(material.train)),
-            network=recipe.network(side),
-            discriminator=recipe.discriminator(side),
-            objective=recipe.objective,
-            learning_rate=recipe.learning_rate,
-            gamma=recipe.gamma,
-            penalty_every=recipe.penalty_every,
-            free=recipe.free,
-            ramp=recipe.ramp,
-            final=0.1,
-            ema_kimg=recipe.ema_kimg,
-            diffaugment=policy,
-            strength=0.0 if options.diffaugment == "adapt" else 1.0,
-            adapt=options.diffaugment == "adapt",
-            precision=options.precision,
-            monitor_images=128 if few_seconds else 256,
-            init_from=None if start is None else start[0],
-            device=str(world.device),
-            threads=torch.get_num_threads(),
-        ).turned(options.knobs)
+        unit, _ = parse_budget(options.budget)
+        plan = building.draft(options, material, world.device, None if start is None else start[0])
         if plan.first_stage != "none":
             progress.say(f"fitting first stage {plan.first_stage}")
         plan = world.from_main(lambda: plan)
         world.check(plan.batch)
-        sizes, weights = world.from_main(lambda: fitted(plan, material))
-        session = cls(plan, material, stage_of(sizes, weights, material, world.device), world, started)
+        stage = building.stage_of(*world.from_main(lambda: building.fitted(plan, material)), material, world.device)
+        session = cls(plan, material, stage, world, started)
         if start is not None:
             taken, of = session.trainer.start_from(start[1])
             progress.say(f"starting from {options.init_from}: {taken} of {of} tensors of its networks fit")
         session._begin_from_closed_form()
-        session._look(progress)
+        session._look()
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
         steps, checks = world.from_main(
             lambda: steps_and_checks(
                 options.budget, options.batch, perf_counter() - started, step_seconds, session._look_seconds
             )
         )
-        session.plan = session.trainer.plan = dataclasses.replace(plan, steps=steps, checks=checks)
+        session.trainer.plan = session.watch.plan = dataclasses.replace(plan, steps=steps, checks=checks)
         return session
 
     @classmethod
@@ -168,13 +144,15 @@ class Session:
     ) -> Session:
         """Continue from a snapshot; the number of processes may be another one."""
         plan = Plan.from_json(state["plan"])
-        stage = stage_of(state["first_stage"], _part(tensors, "first_stage"), material, world.device)
+        stage = building.stage_of(state["first_stage"], _part(tensors, "first_stage"), material, world.device)
         session = cls(plan, material, stage, world, started)
         session.trainer.load_state(_part(tensors, "trainer"), state["trainer"])
         session._best = Generator(state["best"], world.device)
         session._best.load_state(_part(tensors, "best"))
         session.closed_form = state["closed_form"]
-        session.rows, session.health, session.best_images = state["rows"], state["health"], state["best_images"]
+        session.rows, session.best_images = state["rows"], state["best_images"]
+        session.watch.load_state(state["watch"])
+        session.recovery.load_state(_part(tensors, "healthy"), state["recovery"])
         session.best_check = Check(**state["best_check"]) if state["best_check"] else None
         session._start_check = Check(**state["start_check"]) if state["start_check"] else None
         session._earlier_seconds = state["seconds"]
@@ -197,38 +175,34 @@ class Session:
         """
         plan, trainer = self.plan, self.trainer
         check_steps = plan.check_steps()
-        every = max(1, plan.steps // 100)
         self._snapshot(folder, mlflow)
         saved = perf_counter()
         with progress.task("training", plan.kimg) as task:
-            while trainer.images < plan.images and not self.health:
+            while trainer.images < plan.images:
                 losses = trainer.step()
-                step = trainer.images // plan.batch
-                problem = health.diverged(losses)
-                if problem:
-                    self._stop(problem, progress)
-                    break
-                if step % every == 0:
-                    self.rows.append({"images": trainer.images} | losses._asdict())
-                if step in check_steps:
-                    self._look(progress)
+                problem = self._watched(losses)
+                if trainer.images // plan.batch in check_steps:
+                    problem = self._look(problem)
                     if folder is not None:
                         save_grid(self._averaged(), folder.path / "samples" / f"{trainer.images:09d}.png")
                     self._log(mlflow)
-                order = self.world.highest(self._order(task, losses, received))
-                if order > OVERDUE:
+                order = self.world.highest(self._order(task, losses, problem, received))
+                if order > PROBLEM:
                     self.world.from_main(lambda: self._snapshot(folder, mlflow))
                     raise interruption(order)
+                if order == PROBLEM and not self._answer(problem, progress, mlflow):
+                    break
                 if order == OVERDUE:
+                    why = "going back took its time" if self.recovery.events else "the machine has become slower"
                     progress.say(
-                        f"stopped at {trainer.images / 1000:g} of {plan.kimg:g} kimg: the machine has become slower "
-                        "than it was when the plan was made, and the budget is used up"
+                        f"stopped at {trainer.images / 1000:g} of {plan.kimg:g} kimg: {why}; no budget is left"
                     )
-                    self._look(progress)
+                    self._look()
                     break
                 if perf_counter() - saved > SNAPSHOT_SECONDS:
                     self._snapshot(folder, mlflow)
                     saved = perf_counter()
+        self.recovery.forget()
         self._log(mlflow)
         if self.closed_form:
             progress.say(
@@ -236,29 +210,45 @@ class Session:
                 "give a longer --budget"
             )
 
-    def _order(self, task: Task, losses: StepLosses, received: list[int]) -> int:
-        """What this process would do after a step: go on, end for want of time, or heed a signal."""
+    def _watched(self, losses: StepLosses) -> Problem | None:
+        """Rank 0 listens to a step, and looks at some samples now and then."""
+        if not self.world.main:
+            return None
+        images, steps = self.trainer.images, self.plan.steps
+        step = images // self.plan.batch
+        problem = self.watch.step(losses)
+        if problem is None and step % max(1, steps // 100) == 0:
+            self.rows.append({"images": images} | losses._asdict())
+        if problem is None and step % max(1, steps // GLANCES) == 0:
+            problem = self._glance()
+        return problem
+
+    def _order(self, task: Task, losses: StepLosses, problem: Problem | None, received: list[int]) -> int:
+        """What this process would do after a step: go on, end for want of time, answer a problem, or heed a signal."""
         try:
             task.update(self.trainer.images / 1000, self._note(losses))
         except KeyboardInterrupt:
             return signal.SIGINT
         if received:
             return received[0]
+        if problem is not None:
+            return PROBLEM
         return OVERDUE if self._overdue() else GO_ON
 
     def _overdue(self) -> bool:
         unit, amount = parse_budget(self.plan.budget)
         return unit == "seconds" and self.seconds() > OVERTIME * amount
 
-    def _look(self, progress: Progress) -> None:
-        """Rank 0 compares with tune; what follows from it holds for all."""
-        if self.world.main:
-            self._compare(progress)
-        self.trainer.strength, self.health = self.world.from_main(lambda: (self.trainer.strength, self.health))
+    def _look(self, problem: Problem | None = None) -> Problem | None:
+        """Rank 0 compares with tune, unless a problem is known already; what follows from it holds for all."""
+        if self.world.main and problem is None:
+            problem = self._compare()
+        self.trainer.strength = self.world.from_main(lambda: self.trainer.strength)
+        return problem
 
-    def _compare(self, progress: Progress) -> None:
-        """Compare the averaged generator with tune, keep it if it is the best so far, and watch for collapse."""
-        begun = perf_counter()
+    def _compare(self) -> Problem | None:
+        """Compare the averaged generator with tune, and keep it if it is the best so far."""
+        begun, problem = perf_counter(), None
         generator = self._averaged()
         if self._monitor is not None:
             check = self._monitor.check(generator)
@@ -271,36 +261,50 @@ class Session:
                 self.trainer.strength = adapted(self.trainer.strength, gap)
             told = {"gap": gap, "diffaugment": self.trainer.strength}
             self.rows.append({"images": self.trainer.images} | check.to_json() | told)
+            problem = self.watch.look(check, gap, self.trainer.images)
         else:
             self.best_images, self._best = self.trainer.images, generator
-        problem = self._collapse()
-        if problem:
-            self._stop(problem, progress)
+        if problem is None:
+            self.recovery.keep()
         self._look_seconds = perf_counter() - begun
+        return problem
 
     def _begin_from_closed_form(self) -> None:
         """A training that does not get beyond what needs no training must not be what is kept."""
         if self._monitor is not None and self.plan.first_stage == "pca":
-            self._best, self.closed_form = self._closed_form(), True
+            self._best, self.closed_form = building.closed_form(self.plan, self.material, self.device), True
             self._start_check = self.best_check = self._monitor.check(self._best)
 
-    def _collapse(self) -> str | None:
-        dataset, trainer = self.material.dataset, self.trainer
-        labels = torch.arange(len(dataset.classes), device=self.device).repeat_interleave(32)
-        length = self._stage.noise + trainer.average.noise
-        noise = counter_normal(keyed_seed("collapse"), torch.arange(len(labels), device=self.device), length)
+    def _glance(self) -> Problem | None:
+        """Look at a handful of samples, the same noise for every class."""
+        samples, trainer = self._samples, self.trainer
+        labels = torch.arange(samples.classes, device=self.device).repeat_interleave(samples.per_class)
+        number = torch.arange(samples.per_class, device=self.device).repeat(samples.classes)
+        noise = counter_normal(keyed_seed("glance"), number, self._stage.noise + trainer.average.noise)
         with torch.inference_mode():
-            fake = generated(self._stage, trainer.average, noise, of_classes(labels, dataset.condition_schema))
-        fake_labels = labels.cpu().numpy()
-        return health.collapsed(
-            self.material.few_images, self.material.few_labels, fake.cpu().numpy(), fake_labels, dataset.classes
-        )
+            fake = generated(self._stage, trainer.average, noise, of_classes(labels, trainer.schema))
+        glance = samples.glance(fake.cpu().unflatten(0, (samples.classes, samples.per_class)))
+        told = {"spread": min(glance.spread), "nearest": min(glance.nearest), "between": glance.between}
+        self.rows.append({"images": trainer.images} | told)
+        return self.watch.glance(glance, trainer.images)
 
-    def _stop(self, problem: str, progress: Progress) -> None:
-        """Name the problem and end the training: the best snapshot so far is what remains."""
-        at, kept = self.trainer.images / 1000, self.best_images / 1000
-        self.health.append(f"{problem} at {at:g} kimg; stopped, and kept the snapshot of {kept:g} kimg")
-        progress.say(self.health[-1])
+    def _answer(self, problem: Problem | None, progress: Progress, mlflow: Run) -> bool:
+        """Rank 0 answers a problem, the others follow; False where the training ends with the best snapshot."""
+        goes_on = False
+        if problem is not None:
+            told = {"images": self.trainer.images, f"problem_{problem.name}": 1.0}
+            goes_on = self.recovery.answer(problem)
+            self.rows.append(told | ({"back_to_images": self.trainer.images} if goes_on else {}))
+            progress.say(self.recovery.events[-1]["sentence"])
+            self._log(mlflow)
+        if self.world.size > 1:
+            goes_on, plan, tensors, facts = self.world.from_main(
+                lambda: (goes_on, self.trainer.plan, self.trainer.state(), self.trainer.facts())
+            )
+            if not self.world.main:
+                self.trainer.plan = plan
+                self.trainer.load_state(tensors, facts)
+        return goes_on
 
     def _note(self, losses: StepLosses) -> str:
         seen = f", KID {self.best_check.kid:.2f}" if self.best_check else ""
@@ -334,34 +338,13 @@ class Session:
         return self._earlier_seconds + perf_counter() - self._started
 
     def _averaged(self) -> Generator:
-        return self._generator(self._stage, self.plan.network, self.trainer.average)
-
-    def _closed_form(self) -> Generator:
-        """What no training is needed for: a mixture of as many components as the images allow, and nothing added."""
-        images, labels = self.material.few_images, self.material.few_labels
-        most = max(self.plan.coefficients, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
-        stage = first_stage.fit("pca", images, labels, explained=EXPLAINED, most=most)
-        return self._generator(stage, {"kind": "none"}, None)
-
-    def _generator(self, stage: FirstStage, network: dict[str, Any], weights: torch.nn.Module | None) -> Generator:
-        dataset = self.material.dataset
-        config = {
-            "classes": dataset.classes,
-            "image_shape": list(dataset.image_shape),
-            "condition_schema": dataset.condition_schema,
-            "network": network,
-            "first_stage": stage.sizes(),
-            "batch": SAMPLING_BATCH,
-        }
-        generator = Generator(config, self.device)
-        generator.first_stage.load_state_dict(stage.state_dict())
-        if weights is not None:
-            generator.network.load_state_dict(weights.state_dict())
-        return generator
+        return building.generator_of(self.material, self._stage, self.plan.network, self.trainer.average, self.device)
 
     def state(self, mlflow: Run) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """All that continues this training but the images it learns from: facts for JSON, and tensors."""
-        parts = {"trainer": self.trainer.state(), "best": self._best.state(), "first_stage": _weights(self._stage)}
+        healthy, recovery = self.recovery.state()
+        parts = {"trainer": self.trainer.state(), "healthy": healthy, "best": self._best.state()}
+        parts["first_stage"] = _weights(self._stage)
         check = {"best_check": self.best_check, "start_check": self._start_check}
         state = {
             "modality": self.material.dataset.modality,
@@ -372,7 +355,8 @@ class Session:
             "trainer": self.trainer.facts(),
             "images": self.trainer.images,
             "rows": self.rows,
-            "health": self.health,
+            "watch": self.watch.state(),
+            "recovery": recovery,
             "best_images": self.best_images,
             "best": self._best.config,
             "closed_form": self.closed_form,
@@ -389,12 +373,8 @@ class Session:
     def _log(self, mlflow: Run) -> None:
         mlflow.metrics(self.rows[self._logged :], step_key="images")
         self._logged = len(self.rows)
-
-
-def _recipe(name: str) -> Recipe:
-    if name not in RECIPES:
-        raise UsageError(f"unknown recipe '{name}'", where="--recipe", mend=f"There are: {', '.join(RECIPES)}.")
-    return RECIPES[name]
+        if self.recovery.events:
+            mlflow.tags({f"medsyn.health.{n}": event["sentence"] for n, event in enumerate(self.recovery.events, 1)})
 
 
 def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
