@@ -13,6 +13,7 @@ import torch
 from gan.toy import Listener
 from medsyn import compute
 from medsyn.config import TrainOptions
+from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.session import Session
 from medsyn.gan.unfinished import Unfinished
@@ -68,7 +69,7 @@ def begin(
         material = dataclasses.replace(material, train=material.train[:: max(1, len(material.train) // images)])
     if not looks:
         material = dataclasses.replace(material, tune=material.tune[:1])
-    session = Session.begin(options, material, compute.device("cpu", 1), perf_counter(), SILENT)
+    session = Session.begin(options, material, World(device=compute.device("cpu", 1)), perf_counter(), SILENT)
     changed = dataclasses.replace(session.plan, checks=max(1, looks), **plan)
     session.trainer.plan = session.watch.plan = changed
     return session
@@ -78,7 +79,7 @@ def train(session: Session, workspace: Workspace, listener: Listener) -> None:
     """To the end, or to where the listener ends it."""
     folder = Unfinished.create(workspace, "toy")
     try:
-        session.train(folder, listener, Run(None, "", None))
+        session.train(folder, listener, Run(None, "", None), [])
     except KeyboardInterrupt:
         pass
     finally:
@@ -128,7 +129,13 @@ def _infinite_pixel(session: Session) -> None:
 def _one_code(session: Session) -> None:
     prior = session.trainer.stage.prior
     of_class = prior.share[1] > 0
-    _after(session, lambda: prior.factor.masked_fill_(of_class[:, None, None], 0.0))
+    centre = prior.mean[of_class][0].clone()
+
+    def alike() -> None:
+        prior.factor.masked_fill_(of_class[:, None, None], 0.0)
+        prior.mean[of_class] = centre
+
+    _after(session, alike)
 
 
 def _no_noise(session: Session) -> None:
