@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from medsyn.generator.first_stage import FirstStage
 
 CLOSED_FORM, IMAGES_PER_COMPONENT = 256, 4
 """Components of the closed form at most, and images for each: more directions are noise of the few patients."""
+
+ALIGNMENT_PAYS = 48
+"""Side below which an alignment is not tried: at 28 pixels its interpolation costs more than it gives."""
 
 SAMPLING_BATCH = 64
 
@@ -100,12 +104,13 @@ def network_of(plan: Plan, image_shape: tuple[int, int, int], condition: int) ->
         return networks.build(plan.network, image_shape, condition)
 
 
-def closed_form(plan: Plan, material: Material, device: torch.device) -> Generator:
-    """What no training is needed for: a mixture of as many components as the images allow, and nothing added."""
+def closed_forms(plan: Plan, material: Material, device: torch.device) -> Iterator[Generator]:
+    """What no training is needed for: mixtures of as many components as the images allow, and nothing added."""
     images, labels = material.few_images, material.few_labels
     most = max(plan.coefficients, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
-    stage = first_stage.fit("pca", images, labels, explained=EXPLAINED, most=most)
-    return generator_of(material, stage, {"kind": "none"}, None, device)
+    for kind in ("pca", "aligned-pca") if material.dataset.image_shape[-1] >= ALIGNMENT_PAYS else ("pca",):
+        stage = first_stage.fit(kind, images, labels, explained=EXPLAINED, most=most)
+        yield generator_of(material, stage, {"kind": "none"}, None, device)
 
 
 def generator_of(

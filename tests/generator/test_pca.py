@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from medsyn.generator.first_stage import PCA
-from medsyn.generator.first_stage import pca as module
+from medsyn.generator.first_stage import components as module
 
 
 def low_rank(n: int, rank: int = 5) -> np.ndarray:

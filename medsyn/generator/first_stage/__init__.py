@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from medsyn.errors import DataError
+from medsyn.generator.first_stage.aligned_pca import AlignedPCA
 from medsyn.generator.first_stage.none import NoStage
 from medsyn.generator.first_stage.pca import PCA
 
@@ -44,7 +45,11 @@ class FirstStage(Protocol):
         ...
 
 
-FIRST_STAGES: dict[str, type[PCA] | type[NoStage]] = {"pca": PCA, "none": NoStage}
+FIRST_STAGES: dict[str, type[PCA] | type[AlignedPCA] | type[NoStage]] = {
+    "pca": PCA,
+    "aligned-pca": AlignedPCA,
+    "none": NoStage,
+}
 
 
 def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn.Module:
@@ -64,7 +69,9 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn
     return FIRST_STAGES[kind](image_shape, **sizes)
 
 
-def fit(kind: str, images: np.ndarray, labels: np.ndarray, *, explained: float, most: int) -> PCA | NoStage:
+def fit(
+    kind: str, images: np.ndarray, labels: np.ndarray, *, explained: float, most: int
+) -> PCA | AlignedPCA | NoStage:
     """Fit one kind of first stage.
 
     Args:
@@ -77,4 +84,4 @@ def fit(kind: str, images: np.ndarray, labels: np.ndarray, *, explained: float, 
     return FIRST_STAGES[kind].fit(images, labels, explained=explained, most=most)
 
 
-__all__ = ["FIRST_STAGES", "PCA", "FirstStage", "NoStage", "build", "fit"]
+__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "NoStage", "build", "fit"]
