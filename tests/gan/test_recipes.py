@@ -17,11 +17,18 @@ from medsyn.gan.recipes import RECIPES
 from medsyn.workspace import Workspace, read_json
 
 PAGE = Path(__file__).parents[2] / "docs" / "generator.md"
-LEARNT = {"latent-r3gan": "12kimg", "r3gan": "40kimg", "dcgan": "40kimg", "wgan-gp": "60kimg"}
-"""What each recipe needs for the toy: well under a minute of a core."""
+LEARNT = {"latent-r3gan": "12kimg", "r3gan": "40kimg"}
+"""What a recipe needs for the toy: well under a minute of a core."""
+
+BASELINES = {"dcgan", "wgan-gp"}
+"""These do not learn it: see docs/decisions.md."""
 
 
-@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_learns_the_toy_or_is_called_a_baseline() -> None:
+    assert set(RECIPES) == LEARNT.keys() | BASELINES
+
+
+@pytest.mark.parametrize("name", LEARNT)
 def test_a_recipe_learns_every_mode_and_the_classes(workspace: Workspace, name: str) -> None:
     write_dataset(workspace, *toy_images(40))
     result = run(TrainOptions(recipe=name, budget=LEARNT[name], threads=1, batch=32), workspace)

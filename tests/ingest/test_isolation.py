@@ -114,7 +114,12 @@ def test_an_interrupt_while_a_worker_starts_leaves_no_process(monkeypatch: pytes
         start(process)
 
     monkeypatch.setattr(BaseProcess, "start", start_or_interrupt)
-    with pytest.raises(KeyboardInterrupt), isolation.workers(3) as mapper:
-        list(mapper(work, [[Leaf(n, "hang")] for n in range(3)]))
+    # What runs in the background of a shell is born deaf to SIGINT.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), isolation.workers(3) as mapper:
+            list(mapper(work, [[Leaf(n, "hang")] for n in range(3)]))
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert [process.pid is None for process in begun] == [False, True]
     assert active_children() == before
