@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from medsyn.errors import UsageError
-from medsyn.forms import Device, LabelFrom, MaskRule, Name, Slices, Window
+from medsyn.forms import Device, LabelFrom, MaskRule, Name, Slices, Window, named_values
 
 Modality = Literal["xray", "mri", "ct", "ultrasound", "mammography", "angiography", "nuclear"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
@@ -107,11 +107,7 @@ class IngestOptions(_Strict):
     @field_validator("label_map", mode="before")
     @classmethod
     def _pairs(cls, value: object) -> object:
-        if not isinstance(value, list):
-            return value
-        if not all(isinstance(pair, str) and "=" in pair for pair in value):
-            raise ValueError("say written=class, as in --map pos=pneumonia")
-        return dict(pair.split("=", 1) for pair in value)
+        return named_values(value, "say written=class, as in --map pos=pneumonia")
 
 
 class TrainOptions(_Strict):
@@ -142,11 +138,7 @@ class TrainOptions(_Strict):
     @field_validator("knobs", mode="before")
     @classmethod
     def _pairs(cls, value: object) -> object:
-        if not isinstance(value, list):
-            return value
-        if not all(isinstance(pair, str) and "=" in pair for pair in value):
-            raise ValueError("say knob=value, as in --set gamma=0.2")
-        return dict(pair.split("=", 1) for pair in value)
+        return named_values(value, "say knob=value, as in --set gamma=0.2")
 
 
 class AugmentOptions(_Strict):

@@ -38,6 +38,15 @@ def _window(value: object) -> tuple[float, float]:
     return centre, width
 
 
+def named_values(value: object, form: str) -> object:
+    """A list of ``name=value``, as the command line gives it, to a mapping; anything else as it is."""
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(pair, str) and "=" in pair for pair in value):
+        raise ValueError(form)
+    return dict(pair.split("=", 1) for pair in value)
+
+
 Device = Annotated[
     str, _written(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps or cuda; one of several devices as in cuda:1")
 ]

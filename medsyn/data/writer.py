@@ -85,7 +85,7 @@ class DatasetWriter:
             record: Its description.
             pixels: ``[C, H, W]`` of the writer's shape and dtype.
             mask: Segmentation ``[H, W]`` uint8, or None.
-            thumbnail: As `medsyn.data.near.thumbnail` makes it of the shown image; made here where None.
+            thumbnail: As `medsyn.data.thumbnail.thumbnail` makes it of the shown image; made here where None.
 
         Raises:
             ValueError: Another shape or dtype.

@@ -27,6 +27,7 @@ from medsyn.generator.condition import of_classes, width
 from medsyn.generator.first_stage import FirstStage
 from medsyn.generator.grid import save_grid
 from medsyn.generator.model import images as generated
+from medsyn.generator.tensors import below
 from medsyn.progress import Progress, Task
 from medsyn.tracking import Run
 
@@ -144,15 +145,15 @@ class Session:
     ) -> Session:
         """Continue from a snapshot; the number of processes may be another one."""
         plan = Plan.from_json(state["plan"])
-        stage = building.stage_of(state["first_stage"], _part(tensors, "first_stage"), material, world.device)
+        stage = building.stage_of(state["first_stage"], below(tensors, "first_stage"), material, world.device)
         session = cls(plan, material, stage, world, started)
-        session.trainer.load_state(_part(tensors, "trainer"), state["trainer"])
+        session.trainer.load_state(below(tensors, "trainer"), state["trainer"])
         session._best = Generator(state["best"], world.device)
-        session._best.load_state(_part(tensors, "best"))
+        session._best.load_state(below(tensors, "best"))
         session.closed_form = state["closed_form"]
         session.rows, session.best_images = state["rows"], state["best_images"]
         session.watch.load_state(state["watch"])
-        session.recovery.load_state(_part(tensors, "healthy"), state["recovery"])
+        session.recovery.load_state(below(tensors, "healthy"), state["recovery"])
         session.best_check = Check(**state["best_check"]) if state["best_check"] else None
         session._start_check = Check(**state["start_check"]) if state["start_check"] else None
         session._earlier_seconds = state["seconds"]
@@ -382,7 +383,3 @@ class Session:
 
 def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
-
-
-def _part(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}

@@ -19,6 +19,7 @@ from medsyn.gan.plan import Plan
 from medsyn.generator.condition import of_classes
 from medsyn.generator.first_stage import FirstStage
 from medsyn.generator.model import complete
+from medsyn.generator.tensors import below
 
 
 class StepLosses(NamedTuple):
@@ -141,19 +142,22 @@ class Trainer:
         changes it, and a resumed training draws what an unbroken one would.
         """
         seed, noise = self.plan.seed, self.generator.noise
-        u = counter_uniform(keyed_seed("image", seed), index, 4 + DRAWS)
-        labels = (u[:, 0] * len(self.of_class)).long()
-        place = (u[:, 1] * self.sizes[labels]).long().minimum(self.sizes[labels] - 1)
-        real = self.data[self.rows[self.first[labels] + place]]
-        condition = of_classes(labels, self.schema)
+        real, condition, u = self._shown(index)
         with torch.no_grad():
             codes = self.stage.encode(real)
             if self.plan.free:
                 drawn = self.stage.sample(counter_normal(keyed_seed("code", seed), index, self.stage.noise), condition)
-                codes = torch.where(u[:, 2, None] < self.plan.free, drawn, codes)
+                codes = torch.where(u[:, 0, None] < self.plan.free, drawn, codes)
             coarse = self.stage.decode(codes)
         drawn = counter_normal(keyed_seed("noise", seed), index, 2 * noise).unflatten(1, (2, noise))
-        return Batch(real, coarse, condition, drawn, u[:, 4:], u[:, 3])
+        return Batch(real, coarse, condition, drawn, u[:, 2:], u[:, 1])
+
+    def _shown(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Real images, their conditions, and the uniform numbers ``[n, 2 + DRAWS]`` that are left for other uses."""
+        u = counter_uniform(keyed_seed("image", self.plan.seed), index, 4 + DRAWS)
+        labels = (u[:, 0] * len(self.of_class)).long()
+        place = (u[:, 1] * self.sizes[labels]).long().minimum(self.sizes[labels] - 1)
+        return self.data[self.rows[self.first[labels] + place]], of_classes(labels, self.schema), u[:, 2:]
 
     @torch.no_grad()
     def gap(self, unseen: torch.Tensor, labels: torch.Tensor) -> float:
@@ -167,8 +171,8 @@ class Trainer:
             The difference of the means in standard deviations: 0 where both are alike to it. Not relative to generated
             images, as r_v of Karras et al. (2020) is: relativistic scores of these differ too little to divide by.
         """
-        batch = self.batch(torch.arange(len(unseen), device=self.device))
-        seen = self._scores(batch.real, batch.condition)
+        real, condition, _ = self._shown(torch.arange(len(unseen), device=self.device))
+        seen = self._scores(real, condition)
         new = self._scores(unseen, of_classes(labels, self.schema))
         spread = ((seen.var() + new.var()) / 2).sqrt()
         return float((seen.mean() - new.mean()) / spread.clamp_min(1e-6))
@@ -223,10 +227,10 @@ class Trainer:
         self.images, self.steps = int(facts["images"]), int(facts["steps"])
         self.strength, self._penalty = facts["strength"], facts["penalty"]
         for name in ("generator", "discriminator", "average"):
-            getattr(self, name).load_state_dict(_below(tensors, name))
+            getattr(self, name).load_state_dict(below(tensors, name))
         for name, optimiser in self.optimisers.items():
             for number, parameter in enumerate(optimiser.param_groups[0]["params"]):
-                saved = _below(tensors, f"adam.{name}.{number}")
+                saved = below(tensors, f"adam.{name}.{number}")
                 optimiser.state[parameter] = {
                     k: v.clone() if k == "step" else v.to(self.device, copy=True) for k, v in saved.items()
                 }
@@ -242,13 +246,9 @@ class Trainer:
         """
         taken = of = 0
         for name in ("generator", "discriminator", "average"):
-            theirs = _below(tensors, name)
+            theirs = below(tensors, name)
             ours = getattr(self, name).state_dict()
             fitting = {key: value for key, value in theirs.items() if key in ours and ours[key].shape == value.shape}
             getattr(self, name).load_state_dict({**ours, **fitting})
             taken, of = taken + len(fitting), of + len(ours)
         return taken, of
-
-
-def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}

@@ -23,6 +23,7 @@ from safetensors.torch import save as save_tensors
 
 from medsyn.errors import DataError
 from medsyn.generator.model import Generator
+from medsyn.generator.tensors import below
 from medsyn.workspace import GENERATOR, atomic_file, read_json
 
 SCHEMA_VERSION = 2
@@ -106,6 +107,4 @@ def load_training(path: str | Path) -> tuple[str, dict[str, torch.Tensor]]:
         tensors = load_tensors(file.read_bytes())
     except (OSError, SafetensorError) as error:
         raise DataError(f"cannot be read ({type(error).__name__})", where=file, mend=_MEND) from None
-    return str(config.get("digest")), {
-        key.removeprefix("trainer."): value for key, value in tensors.items() if key.startswith("trainer.")
-    }
+    return str(config.get("digest")), below(tensors, "trainer")

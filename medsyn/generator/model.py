@@ -12,6 +12,7 @@ from medsyn.compute import numpy_rng
 from medsyn.generator import first_stage, networks
 from medsyn.generator.condition import of_classes, width
 from medsyn.generator.first_stage import FirstStage
+from medsyn.generator.tensors import below
 
 
 class Generator:
@@ -112,8 +113,7 @@ class Generator:
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
         """Set all tensors; the names and shapes must match."""
         for name, part in (("first_stage", self.first_stage), ("network", self.network)):
-            prefix = f"{name}."
-            part.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            part.load_state_dict(below(tensors, name))
 
 
 def images(stage: FirstStage, network: torch.nn.Module, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 
+from medsyn.gan.objectives.gradients import Critic
 from medsyn.gan.objectives.non_saturating import NonSaturating
 from medsyn.gan.objectives.r3gan import RelativisticPairing
 from medsyn.gan.objectives.wasserstein import Wasserstein
-
-Critic = Callable[[torch.Tensor], torch.Tensor]
-"""Images ``[n, C, H, W]`` to scores ``[n]``, under conditions that are settled."""
 
 
 class Objective(Protocol):

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import torch
 
+Critic = Callable[[torch.Tensor], torch.Tensor]
+"""Images ``[n, C, H, W]`` to scores ``[n]``, under conditions that are settled."""
 
-def squared_norm(critic: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+
+def squared_norm(critic: Critic, images: torch.Tensor) -> torch.Tensor:
     """``||grad_x D(x)||^2`` of every image.
 
     Args:
-        critic: Images ``[n, C, H, W]`` to scores ``[n]``.
+        critic: The discriminator.
         images: ``[n, C, H, W]``.
 
     Returns:

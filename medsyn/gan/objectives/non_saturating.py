@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch.nn import functional as F
 
-from medsyn.gan.objectives.gradients import squared_norm
+from medsyn.gan.objectives.gradients import Critic, squared_norm
 
 SMOOTHED = 0.9
 """What a real image counts as instead of 1 (Salimans et al. 2016, section 3.4)."""
@@ -28,12 +26,6 @@ class NonSaturating:
         """``-log sigmoid D(G(z))``."""
         return F.softplus(-fake).mean()
 
-    def penalty(
-        self,
-        critic: Callable[[torch.Tensor], torch.Tensor],
-        real: torch.Tensor,
-        fake: torch.Tensor,
-        between: torch.Tensor,
-    ) -> torch.Tensor:
+    def penalty(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, between: torch.Tensor) -> torch.Tensor:
         """R1, without which small sets diverge."""
         return squared_norm(critic, real).mean() / 2

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch.nn import functional as F
 
-from medsyn.gan.objectives.gradients import squared_norm
+from medsyn.gan.objectives.gradients import Critic, squared_norm
 
 
 class RelativisticPairing:
@@ -24,12 +22,6 @@ class RelativisticPairing:
         """The mirror image: the generator wants its sample above the real one it is paired with."""
         return F.softplus(real - fake).mean()
 
-    def penalty(
-        self,
-        critic: Callable[[torch.Tensor], torch.Tensor],
-        real: torch.Tensor,
-        fake: torch.Tensor,
-        between: torch.Tensor,
-    ) -> torch.Tensor:
+    def penalty(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, between: torch.Tensor) -> torch.Tensor:
         """Zero-centred on both sides: half of R1 (eq. 3) and half of R2 (eq. 4)."""
         return (squared_norm(critic, real).mean() + squared_norm(critic, fake).mean()) / 2

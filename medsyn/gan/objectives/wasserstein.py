@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
-from medsyn.gan.objectives.gradients import squared_norm
+from medsyn.gan.objectives.gradients import Critic, squared_norm
 
 DRIFT = 1e-3
 """Weight of the squared scores of real images, which keeps the scores from drifting away (Karras et al. 2018)."""
@@ -26,13 +24,7 @@ class Wasserstein:
         """Minus the critic's mean on samples."""
         return -fake.mean()
 
-    def penalty(
-        self,
-        critic: Callable[[torch.Tensor], torch.Tensor],
-        real: torch.Tensor,
-        fake: torch.Tensor,
-        between: torch.Tensor,
-    ) -> torch.Tensor:
+    def penalty(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, between: torch.Tensor) -> torch.Tensor:
         """Eq. 3's penalty: a slope of one between a real image and a sample."""
         share = between.view(-1, *[1] * (real.ndim - 1))
         slope = (squared_norm(critic, share * real + (1 - share) * fake) + 1e-12).sqrt()
