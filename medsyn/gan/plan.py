@@ -12,12 +12,11 @@ from medsyn.errors import UsageError
 
 EXPLAINED = 0.99
 COARSE = 48
-"""Components of a first stage at most. Up to there a mixture of Gaussians makes codes as good as those of new patients;
-with 128, KID of the coarse images alone is 0.14 (PneumoniaMNIST, 32 px)."""
+"""Components of a first stage at most: more leave the mixture of Gaussians more to get wrong, fewer leave the network
+more to learn (docs/decisions.md)."""
 
 IMAGES_PER_COEFFICIENT = 30
-"""Fewer leave the mixture's directions to chance: of 945 MR slices at 64 px, 32 components make coarse images with KID
-0.19 and coverage 0.86, 48 with 0.27 and 0.80, 96 with 0.73 and 0.62."""
+"""Fewer leave the mixture's directions to chance (docs/decisions.md)."""
 
 WARM_UP = 0.02
 """Share of the training in which the learning rate rises to its height: 2e-3 without it never recovers from its first

@@ -152,10 +152,13 @@ class Trainer:
         drawn = counter_normal(keyed_seed("noise", seed), index, 2 * noise).unflatten(1, (2, noise))
         return Batch(real, coarse, condition, drawn, u[:, 2:], u[:, 1])
 
-    def _shown(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Real images, their conditions, and the uniform numbers ``[n, 2 + DRAWS]`` that are left for other uses."""
+    def _shown(
+        self, index: torch.Tensor, labels: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Real images, of ``labels`` where they are given, their conditions, and ``[n, 2 + DRAWS]`` more numbers."""
         u = counter_uniform(keyed_seed("image", self.plan.seed), index, 4 + DRAWS)
-        labels = (u[:, 0] * len(self.of_class)).long()
+        if labels is None:
+            labels = (u[:, 0] * len(self.of_class)).long()
         place = (u[:, 1] * self.sizes[labels]).long().minimum(self.sizes[labels] - 1)
         return self.data[self.rows[self.first[labels] + place]], of_classes(labels, self.schema), u[:, 2:]
 
@@ -171,9 +174,9 @@ class Trainer:
             The difference of the means in standard deviations: 0 where both are alike to it. Not relative to generated
             images, as r_v of Karras et al. (2020) is: relativistic scores of these differ too little to divide by.
         """
-        real, condition, _ = self._shown(torch.arange(len(unseen), device=self.device))
-        seen = self._scores(real, condition)
-        new = self._scores(unseen, of_classes(labels, self.schema))
+        # Of the same classes: a discriminator may score one class above another, and tune has its own mixture.
+        real, condition, _ = self._shown(torch.arange(len(unseen), device=self.device), labels)
+        seen, new = self._scores(real, condition), self._scores(unseen, condition)
         spread = ((seen.var() + new.var()) / 2).sqrt()
         return float((seen.mean() - new.mean()) / spread.clamp_min(1e-6))
 

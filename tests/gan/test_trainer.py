@@ -118,6 +118,17 @@ def test_a_discriminator_that_knows_its_images_by_heart_shows_a_gap() -> None:
     assert abs(trainer.gap(seen, labels)) < 0.5
 
 
+def test_another_mixture_of_classes_is_no_gap() -> None:
+    trainer = make("r3gan")
+    torch.nn.init.zeros_(trainer.discriminator.condition.weight)
+    with torch.no_grad():  # a discriminator that likes class b
+        trainer.discriminator.condition.weight[:, 1] = 5
+        trainer.discriminator.flat.bias += 1
+    of_one = torch.ones(32, dtype=torch.long)
+    unseen = torch.from_numpy(np.random.default_rng(9).random((32, 1, 16, 16), np.float32))
+    assert abs(trainer.gap(unseen, of_one)) < 0.7
+
+
 def test_restored_it_goes_on_bit_for_bit() -> None:
     one, two = make(), make()
     for _ in range(3):

@@ -33,7 +33,7 @@ STILL, FALLEN = 0.005, 0.2
 GLANCES = 3
 COVERED, COVERAGE_KEPT, COVERAGE_LOOKS = 0.2, 0.5, 2
 KNOWN, KNOWN_MARGIN, KNOWN_LOOKS = 0.8, 0.25, 3
-"""Gap between train and tune, margin that makes it meaningful, looks without a better KID."""
+"""Gap between train and tune in standard deviations, margin that makes it meaningful, looks without a better KID."""
 
 
 class Problem(NamedTuple):
@@ -134,13 +134,12 @@ class Watch:
         fallen = best >= COVERED and check.coverage < COVERAGE_KEPT * best and self._ready(images)
         if self._persists("coverage", fallen, 1, COVERAGE_LOOKS):
             return Problem("collapse", f"coverage of tune fell from {best:.2f} to {check.coverage:.2f}")
-        # Where real and generated score alike, the gap divides by nothing.
         known = gap >= KNOWN and self._margin >= KNOWN_MARGIN and -check.kid <= nearest
         if self._persists("gap", known, 1, KNOWN_LOOKS):
             return Problem(
                 "memorising",
-                f"to the discriminator, unseen real images lie {gap:.2f} of the way to generated ones, and KID "
-                f"no longer falls ({check.kid:.2f}, at best {-nearest:.2f})",
+                f"the discriminator scores its training images {gap:.2f} standard deviations above unseen ones, and "
+                f"KID no longer falls ({check.kid:.2f}, at best {-nearest:.2f})",
             )
         return None
 
