@@ -102,13 +102,13 @@ def train_gan(
     diffaugment: Annotated[
         str | None, typer.Option(help="Augment real and generated alike as the preset says: off, adapt, or preset.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, or bfloat16.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the processor computes in it.")] = None,
     knobs: Annotated[
         list[str] | None, typer.Option("--set", help="A part of the plan, such as gamma=0.2; may be repeated.")
     ] = None,
     init_from: Annotated[str | None, typer.Option(help="Checkpoint (folder or name) to start from.")] = None,
     resume: Annotated[bool | None, typer.Option("--resume", help="Go on with the newest unfinished training.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step; default: as the plan says.")] = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,

@@ -90,6 +90,18 @@ def device(name: str = "auto", threads: int | None = None) -> torch.device:
     return torch.device(name)
 
 
+def bfloat16_is_native(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16, rather than only storing it."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.11
+        return False
+    told = torch.cpu.get_capabilities()
+    return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
+
+
 def keyed_seed(*key: object) -> int:
     """A 63-bit seed that is a pure function of ``key``: the same on every machine, process and run."""
     digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()

@@ -122,11 +122,13 @@ class TrainOptions(_Strict):
     diffaugment: Literal["off", "adapt", "preset"] = Field(
         "off", description="augment real and generated alike, as the preset says: never, as needed, or always"
     )
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the networks while they train")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the networks while they train; auto: bfloat16 where the processor computes in it"
+    )
     resume: bool = False
     seed: int = Field(0, ge=0)
     device: Device = "auto"
-    batch: int = Field(64, ge=4)
+    batch: int | None = Field(None, ge=4, description="images a step; default: as the plan says")
     threads: int | None = Field(None, ge=1)
 
     @field_validator("budget")

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from medsyn.compute import keyed_seed
+from medsyn.compute import bfloat16_is_native, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.errors import UsageError
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Monitor
-from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients
+from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, prior_steps
 from medsyn.gan.recipes import RECIPES
 from medsyn.generator import Generator, first_stage, networks
 from medsyn.generator.first_stage import FirstStage
@@ -24,6 +24,10 @@ ALIGNMENT_PAYS = 48
 """Side below which an alignment is not tried: at 28 pixels its interpolation costs more than it gives."""
 
 SAMPLING_BATCH = 64
+
+BATCH, BATCH_OF_A_GPU = 32, 256
+"""Images a step. On a CPU more of them a second gain nothing and cost steps; a GPU needs many to be busy (256: R3GAN's own;
+not measured on GPU)."""
 
 
 def draft(options: TrainOptions, material: Material, device: torch.device, init_from: str | None) -> Plan:
@@ -46,15 +50,16 @@ def draft(options: TrainOptions, material: Material, device: torch.device, init_
         )
     recipe, side = RECIPES[options.recipe], material.dataset.image_shape[-1]
     policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment != "off" else ()
-    return Plan(
+    plan = Plan(
         recipe=options.recipe,
         budget=options.budget,
         seed=options.seed,
-        batch=options.batch,
+        batch=options.batch or (BATCH if device.type == "cpu" else BATCH_OF_A_GPU),
         steps=10**6,
         checks=1,
         first_stage=recipe.first_stage,
         coefficients=coarse_coefficients(len(material.train)),
+        prior_steps=prior_steps(options.budget),
         network=recipe.network(side),
         discriminator=recipe.discriminator(side),
         objective=recipe.objective,
@@ -68,12 +73,20 @@ def draft(options: TrainOptions, material: Material, device: torch.device, init_
         diffaugment=policy,
         strength=0.0 if options.diffaugment == "adapt" else 1.0,
         adapt=options.diffaugment == "adapt",
-        precision=options.precision,
+        precision=_precision(options.precision, device),
         monitor_images=128 if few_seconds else 256,
         init_from=init_from,
         device=str(device),
         threads=torch.get_num_threads(),
+        width=1.0,
     ).turned(options.knobs)
+    return plan.widened()
+
+
+def _precision(asked: str, device: torch.device) -> str:
+    if asked != "auto":
+        return asked
+    return "bfloat16" if bfloat16_is_native(device) else "float32"
 
 
 def monitor_of(material: Material, samples: int, device: torch.device) -> Monitor | None:
@@ -85,7 +98,13 @@ def monitor_of(material: Material, samples: int, device: torch.device) -> Monito
 def fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Sizes and weights of the plan's first stage."""
     stage = first_stage.fit(
-        plan.first_stage, material.few_images, material.few_labels, explained=EXPLAINED, most=plan.coefficients
+        plan.first_stage,
+        material.few_images,
+        material.few_labels,
+        explained=EXPLAINED,
+        most=plan.coefficients,
+        prior_steps=plan.prior_steps,
+        seed=plan.seed,
     )
     return stage.sizes(), stage.state_dict()
 

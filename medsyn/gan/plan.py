@@ -18,6 +18,12 @@ more to learn (docs/decisions.md)."""
 IMAGES_PER_COEFFICIENT = 30
 """Fewer leave the mixture's directions to chance (docs/decisions.md)."""
 
+PRIOR_STEPS = 8000
+"""Of training a first stage's prior at most; it stops by itself where more would be learnt by heart."""
+
+PRIOR_STEPS_PER_SECOND, PRIOR_STEPS_PER_KIMG = 12, 100
+"""Of the budget: about a tenth of it."""
+
 WARM_UP = 0.02
 """Share of the training in which the learning rate rises to its height: 2e-3 without it never recovers from its first
 steps."""
@@ -31,6 +37,8 @@ KNOBS = (
     "final",
     "ema_kimg",
     "coefficients",
+    "prior_steps",
+    "width",
     "strength",
 )
 """Numbers of the plan that a user may set."""
@@ -51,11 +59,13 @@ class Plan:
     checks: int  # looks at tune, evenly spread
     first_stage: str
     coefficients: int  # of the first stage at most
+    prior_steps: int  # of training its prior at most
     network: dict[str, Any]  # kind and sizes
     discriminator: dict[str, Any]  # sizes
+    width: float  # factor of the channels of both that is already in them
     objective: str
     learning_rate: float  # at its height; annealed by a cosine to `final` times itself
-    gamma: float  # weight of the objective's penalty, annealed likewise
+    gamma: float  # weight of the objective's penalty
     penalty_every: int  # steps
     free: float  # share of coarse images that are drawn, not those of the paired real ones
     ramp: float  # share of the training during which the condition fades in
@@ -80,7 +90,7 @@ class Plan:
         return self.images / 1000
 
     def anneal(self, images: int) -> float:
-        """Factor of gamma after so many images, and of the learning rate but for `warmed`: a cosine to `final`."""
+        """Factor of the learning rate after so many images, but for `warmed`: a cosine to `final`."""
         progress = min(images / self.images, 1.0)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -140,6 +150,16 @@ class Plan:
             raise UsageError("strength, free and ramp are at most 1", where="--set")
         return replace(self, **changes)
 
+    def widened(self) -> Plan:
+        """The plan with `width` times the channels in both networks, in steps of 8."""
+
+        def wide(sizes: dict[str, Any]) -> dict[str, Any]:
+            return sizes | {"channels": [max(8, 8 * round(self.width * c / 8)) for c in sizes["channels"]]}
+
+        if self.width == 1:
+            return self
+        return replace(self, network=wide(self.network), discriminator=wide(self.discriminator))
+
     def sentence(self) -> str:
         """The plan in one line, for people."""
         augmented = "+".join(self.diffaugment) if self.diffaugment else "none"
@@ -154,6 +174,12 @@ class Plan:
 def coarse_coefficients(images: int) -> int:
     """Components of a first stage at most, for so many training images."""
     return max(8, min(COARSE, images // IMAGES_PER_COEFFICIENT))
+
+
+def prior_steps(budget: str) -> int:
+    """Steps for a first stage's prior at most, in a training of this ``budget``, as of `parse_budget`."""
+    unit, amount = parse_budget(budget)
+    return min(PRIOR_STEPS, int(amount * (PRIOR_STEPS_PER_KIMG if unit == "kimg" else PRIOR_STEPS_PER_SECOND)))
 
 
 def steps_and_checks(

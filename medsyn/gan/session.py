@@ -128,7 +128,7 @@ class Session:
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
         steps, checks = world.from_main(
             lambda: steps_and_checks(
-                options.budget, options.batch, perf_counter() - started, step_seconds, session._look_seconds
+                options.budget, plan.batch, perf_counter() - started, step_seconds, session._look_seconds
             )
         )
         session.trainer.plan = session.watch.plan = dataclasses.replace(plan, steps=steps, checks=checks)

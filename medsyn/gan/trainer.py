@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     real: torch.Tensor  # [n, C, H, W]
     coarse: torch.Tensor  # of the same patients, or drawn: [n, C, H, W]
     condition: torch.Tensor  # [n, c]
-    noise: torch.Tensor  # [n, 2, network.noise]: for the discriminator's turn, and for the generator's
+    noise: torch.Tensor  # [n, network.noise]
     changes: torch.Tensor  # of DiffAugment, [n, DRAWS]
     between: torch.Tensor  # [n]
 
@@ -90,36 +90,37 @@ class Trainer:
         self._penalty = 0.0
 
     def step(self) -> StepLosses:
-        """Show one batch of real images, update D, then (every ``critic_steps``) G and its average.
+        """Show one batch of real images, update D, then (every ``critic_steps``) G and its average, by the same fakes.
 
         Losses are means, and the processes of a world have equal parts of a batch: the mean of their gradients is that
         of the whole batch.
         """
         plan, objective = self.plan, self.objective
-        factor = plan.anneal(self.images)
+        rate = plan.learning_rate * plan.anneal(self.images) * plan.warmed(self.images)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = plan.learning_rate * factor * plan.warmed(self.images)
+                group["lr"] = rate
         batch = self.batch(self.world.part(self.images, plan.batch).to(self.device))
 
+        turn = (self.steps + 1) % objective.critic_steps == 0
         real = self._augment(batch.real, batch)
-        with torch.no_grad():
-            fake = self._augment(self._complete(batch, 0), batch)
-        score_real, score_fake = self._scores(torch.cat([real, fake]), batch.condition.repeat(2, 1)).chunk(2)
+        with torch.set_grad_enabled(turn):
+            fake = self._augment(self._complete(batch), batch)
+        seen = torch.cat([real, fake.detach()])
+        score_real, score_fake = self._scores(seen, batch.condition.repeat(2, 1)).chunk(2)
         loss_d = objective.discriminator(score_real, score_fake)
         told_d, penalty = loss_d.detach(), loss_d.new_tensor(self._penalty)
         if self.steps % plan.penalty_every == 0:
-            penalty = objective.penalty(lambda x: self._scores(x, batch.condition), real, fake, batch.between)
-            loss_d = loss_d + plan.gamma * factor * plan.penalty_every * penalty
+            penalty = objective.penalty(lambda x: self._scores(x, batch.condition), real, fake.detach(), batch.between)
+            loss_d = loss_d + plan.gamma * plan.penalty_every * penalty
         self._update("discriminator", loss_d)
         margin = (score_real - score_fake).detach().mean()
 
         loss_g, gradient = told_d.new_zeros(()), told_d.new_zeros(())
-        if (self.steps + 1) % objective.critic_steps == 0:
+        if turn:
             self.discriminator.requires_grad_(False)
             with torch.no_grad():
                 score_real = self._scores(real, batch.condition)
-            fake = self._augment(self._complete(batch, 1), batch)
             loss_g = objective.generator(score_real, self._scores(fake, batch.condition))
             gradient = self._update("generator", loss_g)
             self.discriminator.requires_grad_(True)
@@ -149,7 +150,7 @@ class Trainer:
                 drawn = self.stage.sample(counter_normal(keyed_seed("code", seed), index, self.stage.noise), condition)
                 codes = torch.where(u[:, 0, None] < self.plan.free, drawn, codes)
             coarse = self.stage.decode(codes)
-        drawn = counter_normal(keyed_seed("noise", seed), index, 2 * noise).unflatten(1, (2, noise))
+        drawn = counter_normal(keyed_seed("noise", seed), index, noise)
         return Batch(real, coarse, condition, drawn, u[:, 2:], u[:, 1])
 
     def _shown(
@@ -180,10 +181,10 @@ class Trainer:
         spread = ((seen.var() + new.var()) / 2).sqrt()
         return float((seen.mean() - new.mean()) / spread.clamp_min(1e-6))
 
-    def _complete(self, batch: Batch, turn: int) -> torch.Tensor:
+    def _complete(self, batch: Batch) -> torch.Tensor:
         shown = batch.condition * self.plan.conditioned(self.images)
         with self._precision():
-            return complete(self.stage, self.generator, batch.noise[:, turn], shown, batch.coarse).float()
+            return complete(self.stage, self.generator, batch.noise, shown, batch.coarse).float()
 
     def _scores(self, images: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         with self._precision():

@@ -26,7 +26,7 @@ from medsyn.generator.model import Generator
 from medsyn.generator.tensors import below
 from medsyn.workspace import GENERATOR, atomic_file, read_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 WEIGHTS = "generator.safetensors"
 TRAINING = "training.safetensors"
 SUBJECTS = "subjects.parquet"

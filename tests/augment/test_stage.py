@@ -37,7 +37,7 @@ def write_generator(workspace: Workspace, contrast: float = 0.3):
         "image_shape": [1, SIDE, SIDE],
         "condition_schema": dataset.condition_schema,
         "network": {"kind": "completion", "channels": [4, 6], "blocks": 1, "maps": 1},
-        "first_stage": {"kind": "pca", "coefficients": 9, "classes": 2, "mixture": 2},
+        "first_stage": {"kind": "pca", "coefficients": 9, "prior": {"kind": "mixture", "classes": 2, "components": 2}},
         "batch": 16,
         "dataset": {"content_digest": dataset.digest},
         "training": {"images_per_class": {"no_finding": 30, "pneumonia": 10}},

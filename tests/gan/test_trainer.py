@@ -25,6 +25,8 @@ def plan_of(name: str = "latent-r3gan", **changes: object) -> Plan:
         checks=1,
         first_stage=recipe.first_stage,
         coefficients=6,
+        width=1.0,
+        prior_steps=0,
         network=recipe.network(16),
         discriminator={"channels": [4, 8, 8], "blocks": 1},
         objective=recipe.objective,
@@ -153,6 +155,7 @@ def test_schedules_count_images_not_steps() -> None:
 
 
 def test_knobs_are_numbers_of_the_plan() -> None:
+    assert plan_of(width=2.0).widened().discriminator["channels"] == [8, 16, 16]
     plan = plan_of().turned({"gamma": "0.7", "penalty_every": "2", "ramp": 0.25})
     assert (plan.gamma, plan.penalty_every, plan.ramp) == (0.7, 2, 0.25)
     for wrong in (

@@ -8,12 +8,12 @@ from medsyn.generator import Generator
 
 CLASSES = ["a", "b", "c"]
 CONFIG = {
-    "schema": 2,
+    "schema": 3,
     "classes": CLASSES,
     "image_shape": [1, 12, 12],
     "condition_schema": {"class": {"kind": "categorical", "values": CLASSES}},
     "network": {"kind": "completion", "channels": [6, 8], "blocks": 1, "maps": 2},
-    "first_stage": {"kind": "pca", "coefficients": 9, "classes": 3, "mixture": 6},
+    "first_stage": {"kind": "pca", "coefficients": 9, "prior": {"kind": "mixture", "classes": 3, "components": 6}},
     "batch": 16,
 }
 

@@ -49,7 +49,14 @@ def test_missing_files(folder: Path, name: str) -> None:
         {"schema": 99},
         {"network": {"kind": "future"}},
         {"first_stage": {"kind": "future", "coefficients": 9}},
-        {"first_stage": {"kind": "pca", "coefficients": 8, "classes": 3, "mixture": 6}},
+        {
+            "first_stage": {
+                "kind": "pca",
+                "coefficients": 8,
+                "prior": {"kind": "mixture", "classes": 3, "components": 6},
+            }
+        },
+        {"first_stage": {"kind": "pca", "coefficients": 9, "prior": {"kind": "oracle"}}},
         {"condition_schema": {"class": {"kind": "continuous"}}},
         {"condition_schema": {}},
         {"image_shape": [1, 10, 10]},

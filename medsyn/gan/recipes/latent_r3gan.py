@@ -1,4 +1,4 @@
-"""A coarse image in closed form, completed by R3GAN: the best per minute of compute."""
+"""A coarse image from principal components, completed by R3GAN: the best per minute of compute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _discriminator(side: int) -> dict[str, Any]:
 
 
 RECIPE = Recipe(
-    about="coarse images from class mixtures of principal components, completed by a network trained as R3GAN",
+    about="coarse images from a flow over principal components, completed by a network trained as R3GAN",
     first_stage="pca",
     network=_network,
     discriminator=_discriminator,

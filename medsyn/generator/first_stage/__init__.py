@@ -70,7 +70,14 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn
 
 
 def fit(
-    kind: str, images: np.ndarray, labels: np.ndarray, *, explained: float, most: int
+    kind: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    explained: float,
+    most: int,
+    prior_steps: int = 0,
+    seed: int = 0,
 ) -> PCA | AlignedPCA | NoStage:
     """Fit one kind of first stage.
 
@@ -80,8 +87,10 @@ def fit(
         labels: int64 ``[n]``; every class occurs.
         explained: Share of the variance to keep, if ``most`` components suffice for it.
         most: Components at most.
+        prior_steps: Of training what makes new codes; few or none make it a mixture of Gaussians.
+        seed: Of that training.
     """
-    return FIRST_STAGES[kind].fit(images, labels, explained=explained, most=most)
+    return FIRST_STAGES[kind].fit(images, labels, explained=explained, most=most, prior_steps=prior_steps, seed=seed)
 
 
 __all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "NoStage", "build", "fit"]

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from medsyn.compute import numpy_rng
+from medsyn.generator.first_stage import prior as priors
 from medsyn.generator.first_stage.components import Components, principal
-from medsyn.generator.first_stage.mixture import ClassMixture
 
 CONTROLS = 4
 """Control points a side of the displacement field: 32 numbers an image, position and size among them."""
@@ -34,24 +34,32 @@ class AlignedPCA(nn.Module):
         image_shape: ``(C, H, W)``.
         coefficients: Components of the appearance, the first part of a code.
         shape_coefficients: Components of the fields, the rest of it.
-        classes: Number of classes.
-        mixture: Gaussians of all classes together, see `ClassMixture`.
+        prior: Kind and sizes of what makes new codes, see `medsyn.generator.first_stage.prior`.
     """
 
     def __init__(
-        self, image_shape: tuple[int, int, int], coefficients: int, shape_coefficients: int, classes: int, mixture: int
+        self, image_shape: tuple[int, int, int], coefficients: int, shape_coefficients: int, prior: dict[str, Any]
     ) -> None:
         super().__init__()
         self.appearance = Components(image_shape, coefficients)
         self.shape = Components((2, CONTROLS, CONTROLS), shape_coefficients)
-        self.prior = ClassMixture(coefficients + shape_coefficients, classes, mixture)
-        self.noise, self.picks = self.prior.noise, 1
+        self.prior = priors.build(prior, coefficients + shape_coefficients)
+        self.noise, self.picks = self.prior.noise, self.prior.picks
         pixels = _small(torch.zeros(1, *image_shape)).numel()
         self.register_buffer("target_mean", torch.zeros(pixels))
         self.register_buffer("target", torch.zeros(TARGET_COMPONENTS, pixels))
 
     @classmethod
-    def fit(cls, images: np.ndarray, labels: np.ndarray, *, explained: float, most: int) -> AlignedPCA:
+    def fit(
+        cls,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        explained: float,
+        most: int,
+        prior_steps: int = 0,
+        seed: int = 0,
+    ) -> AlignedPCA:
         """Align and fit.
 
         Args:
@@ -59,13 +67,16 @@ class AlignedPCA(nn.Module):
             labels: int64 ``[n]``; every class occurs.
             explained: Share of the variance to keep, of appearance and of shape alike.
             most: Components of the appearance at most.
+            prior_steps: As of `PCA.fit`.
+            seed: As of `PCA.fit`.
         """
         x = torch.tensor(images)
         controls, (mean, target) = align(x)
         appearance = principal(warp(x, field(controls, x.shape[-2:])).numpy(), explained=explained, most=most)
         shape = principal(controls.numpy(), explained=explained, most=2 * CONTROLS**2)
-        prior = ClassMixture.fit(np.concatenate([appearance.codes, shape.codes], 1), labels)
-        stage = cls(tuple(images.shape[1:]), len(appearance.scale), len(shape.scale), *prior.share.shape)
+        codes = np.concatenate([appearance.codes, shape.codes], 1)
+        prior = priors.fit(codes, labels, steps=prior_steps, seed=seed)
+        stage = cls(tuple(images.shape[1:]), len(appearance.scale), len(shape.scale), prior.sizes())
         stage.appearance.take(appearance)
         stage.shape.take(shape)
         stage.prior = prior
@@ -75,9 +86,8 @@ class AlignedPCA(nn.Module):
 
     def sizes(self) -> dict[str, Any]:
         """For config.json."""
-        classes, mixture = self.prior.share.shape
         parts = {"coefficients": self.appearance.coefficients, "shape_coefficients": self.shape.coefficients}
-        return {"kind": "aligned-pca", **parts, "classes": classes, "mixture": mixture}
+        return {"kind": "aligned-pca", **parts, "prior": self.prior.sizes()}
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Images ``[n, C, H, W]`` to codes ``[n, K]``; each is aligned first, which takes milliseconds an image."""
@@ -87,7 +97,7 @@ class AlignedPCA(nn.Module):
         return torch.cat([self.appearance.encode(aligned), self.shape.encode(controls)], 1)
 
     def sample(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Standard normal noise ``[n, 1 + K]`` and conditions ``[n, c]`` to codes ``[n, K]``."""
+        """Standard normal noise ``[n, noise]`` and conditions ``[n, c]`` to codes ``[n, K]``."""
         return self.prior(noise, condition)
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,10 @@ class Principal(NamedTuple):
     scale: np.ndarray  # standard deviations along them, [K]
     codes: np.ndarray  # of the arrays, of unit variance, [n, K]
 
+    def of(self, arrays: np.ndarray) -> np.ndarray:
+        """Codes ``[n, K]`` of other arrays."""
+        return (arrays.reshape(len(arrays), -1) - self.mean) @ self.vectors.T / self.scale
+
 
 class Components(nn.Module):
     """Arrays to whitened principal coefficients and back.

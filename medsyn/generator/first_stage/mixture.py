@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,12 +37,19 @@ class ClassMixture(nn.Module):
         components: Gaussians of all classes together.
     """
 
+    picks = 1
+
     def __init__(self, codes: int, classes: int, components: int) -> None:
         super().__init__()
         self.noise = 1 + codes
         self.register_buffer("mean", torch.zeros(components, codes))
         self.register_buffer("factor", torch.eye(codes).repeat(components, 1, 1))
         self.register_buffer("share", torch.full((classes, components), 1 / components))
+
+    def sizes(self) -> dict[str, Any]:
+        """For config.json."""
+        classes, components = self.share.shape
+        return {"kind": "mixture", "classes": classes, "components": components}
 
     @classmethod
     def fit(cls, codes: np.ndarray, labels: np.ndarray) -> ClassMixture:

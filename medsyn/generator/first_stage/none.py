@@ -21,7 +21,16 @@ class NoStage(nn.Module):
         self.image_shape = image_shape
 
     @classmethod
-    def fit(cls, images: np.ndarray, labels: np.ndarray, *, explained: float, most: int) -> NoStage:
+    def fit(
+        cls,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        explained: float,
+        most: int,
+        prior_steps: int = 0,
+        seed: int = 0,
+    ) -> NoStage:
         """There is nothing to fit: only the shape of ``images`` counts."""
         return cls(tuple(images.shape[1:]))
 

@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from medsyn.compute import keyed_seed
+from medsyn.generator.first_stage import prior as priors
+from medsyn.generator.first_stage.changes import changed
 from medsyn.generator.first_stage.components import Components, principal
-from medsyn.generator.first_stage.mixture import ClassMixture
+
+COPIES = 15
+"""Of every image, changed, from which a prior learns beside the image itself."""
 
 
 class PCA(Components):
@@ -17,17 +22,25 @@ class PCA(Components):
     Args:
         image_shape: ``(C, H, W)``.
         coefficients: Number of components kept, K.
-        classes: Number of classes.
-        mixture: Gaussians of all classes together, see `ClassMixture`.
+        prior: Kind and sizes of what makes new coefficients, see `medsyn.generator.first_stage.prior`.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], coefficients: int, classes: int, mixture: int) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], coefficients: int, prior: dict[str, Any]) -> None:
         super().__init__(image_shape, coefficients)
-        self.prior = ClassMixture(coefficients, classes, mixture)
-        self.noise, self.picks = self.prior.noise, 1
+        self.prior = priors.build(prior, coefficients)
+        self.noise, self.picks = self.prior.noise, self.prior.picks
 
     @classmethod
-    def fit(cls, images: np.ndarray, labels: np.ndarray, *, explained: float, most: int) -> PCA:
+    def fit(
+        cls,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        explained: float,
+        most: int,
+        prior_steps: int = 0,
+        seed: int = 0,
+    ) -> PCA:
         """Fit to training images.
 
         Args:
@@ -35,21 +48,24 @@ class PCA(Components):
             labels: int64 ``[n]``; every class occurs.
             explained: Share of the variance to keep, if ``most`` components suffice for it.
             most: Components at most.
+            prior_steps: Of training what makes new coefficients; few or none make it a mixture of Gaussians.
+            seed: Of that training.
         """
         found = principal(images, explained=explained, most=most)
-        prior = ClassMixture.fit(found.codes, labels)
-        stage = cls(tuple(images.shape[1:]), len(found.scale), *prior.share.shape)
+        copies = (changed(images, keyed_seed(seed, copy)) for copy in range(COPIES))
+        moved = ((found.of(arrays), told) for arrays, told in copies)
+        prior = priors.fit(found.codes, labels, steps=prior_steps, seed=seed, changed=moved)
+        stage = cls(tuple(images.shape[1:]), len(found.scale), prior.sizes())
         stage.prior = prior
         stage.take(found)
         return stage
 
     def sizes(self) -> dict[str, Any]:
         """For config.json."""
-        classes, mixture = self.prior.share.shape
-        return {"kind": "pca", "coefficients": self.coefficients, "classes": classes, "mixture": mixture}
+        return {"kind": "pca", "coefficients": self.coefficients, "prior": self.prior.sizes()}
 
     def sample(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Standard normal noise ``[n, 1 + K]`` and conditions ``[n, c]`` to coefficients ``[n, K]``."""
+        """Standard normal noise ``[n, noise]`` and conditions ``[n, c]`` to coefficients ``[n, K]``."""
         return self.prior(noise, condition)
 
     def detail(self, images: torch.Tensor) -> torch.Tensor:
