@@ -12,13 +12,14 @@ from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.errors import UsageError
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Monitor
-from medsyn.gan.plan import EXPLAINED, Plan, coarse_coefficients, prior_steps
+from medsyn.gan.plan import EXPLAINED, Plan, most_coefficients, prior_steps
 from medsyn.gan.recipes import RECIPES
 from medsyn.generator import Generator, first_stage, networks
 from medsyn.generator.first_stage import FirstStage
 
-CLOSED_FORM, IMAGES_PER_COMPONENT = 256, 4
-"""Components of the closed form at most, and images for each: more directions are noise of the few patients."""
+CLOSED_FORM, CLOSED_FORM_EXPLAINED, IMAGES_PER_COMPONENT = 256, 0.99, 4
+"""Components of the closed form at most, the share of the variance that suffices, and images for each component: more
+directions are noise of the few patients."""
 
 ALIGNMENT_PAYS = 48
 """Side below which an alignment is not tried: at 28 pixels its interpolation costs more than it gives."""
@@ -58,7 +59,8 @@ def draft(options: TrainOptions, material: Material, device: torch.device, init_
         steps=10**6,
         checks=1,
         first_stage=recipe.first_stage,
-        coefficients=coarse_coefficients(len(material.train)),
+        explained=EXPLAINED,
+        coefficients=most_coefficients(len(material.train)),
         prior_steps=prior_steps(options.budget),
         network=recipe.network(side),
         discriminator=recipe.discriminator(side),
@@ -101,7 +103,7 @@ def fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, to
         plan.first_stage,
         material.few_images,
         material.few_labels,
-        explained=EXPLAINED,
+        explained=plan.explained,
         most=plan.coefficients,
         prior_steps=plan.prior_steps,
         seed=plan.seed,
@@ -126,9 +128,9 @@ def network_of(plan: Plan, image_shape: tuple[int, int, int], condition: int) ->
 def closed_forms(plan: Plan, material: Material, device: torch.device) -> Iterator[Generator]:
     """What no training is needed for: mixtures of as many components as the images allow, and nothing added."""
     images, labels = material.few_images, material.few_labels
-    most = max(plan.coefficients, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
+    most = max(8, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
     for kind in ("pca", "aligned-pca") if material.dataset.image_shape[-1] >= ALIGNMENT_PAYS else ("pca",):
-        stage = first_stage.fit(kind, images, labels, explained=EXPLAINED, most=most)
+        stage = first_stage.fit(kind, images, labels, explained=CLOSED_FORM_EXPLAINED, most=most)
         yield generator_of(material, stage, {"kind": "none"}, None, device)
 
 

@@ -24,6 +24,7 @@ def plan_of(name: str = "latent-r3gan", **changes: object) -> Plan:
         steps=10,
         checks=1,
         first_stage=recipe.first_stage,
+        explained=1.0,
         coefficients=6,
         width=1.0,
         prior_steps=0,
