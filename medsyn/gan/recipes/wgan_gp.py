@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from medsyn.gan.recipes.r3gan import discriminator, network
+from medsyn.gan.recipes.dcgan import discriminator
+from medsyn.gan.recipes.r3gan import network
 from medsyn.gan.recipes.recipe import Recipe
 
 RECIPE = Recipe(
@@ -11,7 +12,7 @@ RECIPE = Recipe(
     network=network,
     discriminator=discriminator,
     objective="wgan-gp",
-    learning_rate=2e-4,
+    learning_rate=1e-3,
     gamma=10.0,
     penalty_every=1,
 )
