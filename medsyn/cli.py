@@ -102,7 +102,9 @@ def train_gan(
     diffaugment: Annotated[
         str | None, typer.Option(help="Augment real and generated alike as the preset says: off, adapt, or preset.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the processor computes in it.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the processor computes in it.")
+    ] = None,
     knobs: Annotated[
         list[str] | None, typer.Option("--set", help="A part of the plan, such as gamma=0.2; may be repeated.")
     ] = None,

@@ -27,8 +27,8 @@ ALIGNMENT_PAYS = 48
 SAMPLING_BATCH = 64
 
 BATCH, BATCH_OF_A_GPU = 32, 256
-"""Images a step. On a CPU more of them a second gain nothing and cost steps; a GPU needs many to be busy (256: R3GAN's own;
-not measured on GPU)."""
+"""Images a step. A CPU shows hardly more of them a second in larger steps, which then are fewer; a GPU needs many to be
+busy (256: R3GAN's own; not measured on GPU)."""
 
 
 def draft(options: TrainOptions, material: Material, device: torch.device, init_from: str | None) -> Plan:

@@ -56,7 +56,7 @@ def test_two_classes_are_one_morph_and_back(small, workspace: Workspace, tmp_pat
     from medsyn.workspace import GENERATOR
 
     names = ["one", "two"]
-    stage = small.config["first_stage"] | {"classes": 2}
+    stage = small.config["first_stage"] | {"prior": {"kind": "mixture", "classes": 2, "components": 4}}
     made = Generator(
         small.config
         | {"classes": names, "condition_schema": {"class": {"kind": "categorical", "values": names}}}

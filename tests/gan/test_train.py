@@ -120,7 +120,7 @@ def test_a_termination_signal_leaves_a_snapshot(workspace: Workspace, toy: Path)
         run(TrainOptions(budget="1kimg", threads=1), workspace, Terminator())
     assert signal.getsignal(signal.SIGTERM) is before
     (left,) = unfinished(workspace)
-    assert read_json(left / "state.json")["images"] >= 3 * 64
+    assert read_json(left / "state.json")["images"] >= 3 * 32
 
 
 def test_the_training_state_is_kept_without_the_images(trained: tuple[Workspace, TrainResult]) -> None:
