@@ -1,7 +1,8 @@
 """Generators trained at equal time on the same split, judged on subjects that none of them saw.
 
 Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Every arm runs in a process of its own. Writes
-benchmarks/results/generators.json, merged with what is there, and docs/figures/generators_*.png.
+benchmarks/results/generators.json, merged with what is there, docs/figures/generators_*.png, and beside the arms in the
+kept folder the same picture with the real scans.
 
     python benchmarks/generators.py --keep <folder>
     python benchmarks/generators.py --sets pneumoniamnist --train 300 --budget 5m --keep <folder>
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from generators_arms import ARMS, DEFAULT_RECIPE, TITLES, Job, make
+from generators_arms import ARMS, DEFAULT_RECIPE, GENERATING, TITLES, Job, make
 from generators_measures import FLOOR, Ruler, bars
 from generators_page import bar_lines, save_grid, table
 from generators_sets import SETS, Split, split
@@ -133,13 +134,20 @@ def merged(file: Path, entry: dict[str, Any], judged: str) -> dict[str, Any]:
 
 
 def _picture(draw: Split, ruler: Ruler, folder: Path, path: Path) -> None:
-    """Of every arm that has been run with these settings, now or earlier."""
+    """Of every arm that has been run with these settings, now or earlier.
+
+    Real scans are not ours to publish: the picture for the documentation holds none, the one beside the arms does.
+    """
     rows = np.concatenate([np.flatnonzero(draw.held_out.labels == c)[:n] for c, n in enumerate(ruler.counts)])
     shown = {"real, held out": draw.held_out.images[rows]}
     for arm in ARMS:
         if (folder / arm / "cell.json").exists():
             shown[TITLES.get(arm, arm)] = np.load(folder / arm / "images.npy")
-    save_grid(shown, draw.held_out.labels[rows], draw.classes, path)
+    labels = draw.held_out.labels[rows]
+    save_grid(shown, labels, draw.classes, folder / "real_and_generated.png")
+    public = {title: images for title, images in shown.items() if title in {TITLES.get(a, a) for a in GENERATING}}
+    if public:
+        save_grid(public, labels, draw.classes, path)
 
 
 def _told(name: str, options: argparse.Namespace) -> list[str]:

@@ -180,6 +180,9 @@ ARMS: dict[str, Arm] = {
     SMOTE: partial(_reference, smote_in_pixels),
     COPY: partial(_reference, copy_of_train),
 }
+GENERATING = [name for name in ARMS if name not in (COPY, SMOTE)]
+"""Those whose samples show no real image."""
+
 TITLES = {
     DDPM: "DDPM (MONAI), DDIM-50",
     DCGAN: "DCGAN, plain loop",

@@ -45,9 +45,9 @@ def _set(entry: Mapping[str, Any]) -> str:
 Learnt from {learnt}, compared with {mix} (seed {seed}); {entry["budget"]} a training,
 {entry["threads"]} thread{"s" if entry["threads"] > 1 else ""}, {len(entry["floor"])} seeds, {entry["machine"]}.
 
-![Real and generated scans, one class a row](figures/{entry["figure"]})
+![Generated scans, one class a row](figures/{entry["figure"]})
 
-Scans: {entry["credit"]}.
+Scans: {entry["credit"]}; real ones are not ours to show, the script puts them beside these.
 
 {table(entry)}
 {_health(entry)}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from helpers import blobs
 
 # The processes that arms run in import the scripts by name; last, because scripts are called as folders of tests are.
@@ -87,7 +88,9 @@ def test_a_run_measures_keeps_merges_and_draws(tmp_path: Path, monkeypatch: pyte
     assert not trained["copying"]["copies"]
     assert copied["scopes"]["all"]["coverage"] > trained["scopes"]["all"]["coverage"]
     assert trained["peak_mib"] > 100
-    assert (tmp_path / entry["figure"]).stat().st_size > 1000
+    (beside,) = keep.glob("*/seed0/real_and_generated.png")
+    with Image.open(tmp_path / entry["figure"]) as public, Image.open(beside) as complete:
+        assert complete.width - public.width == 2 * (3 * 64 + 8)  # real and copied scans: three of 64 px side by side
     page = section(found)
     assert page.count("| all |") == page.count("| upper |") == 4
     assert "not measured" in page  # the recipe that bars are for was not run
