@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from helpers import blobs
+from PIL import Image
 
 # The processes that arms run in import the scripts by name; last, because scripts are called as folders of tests are.
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
