@@ -105,6 +105,7 @@ def fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, to
         material.few_labels,
         explained=plan.explained,
         most=plan.coefficients,
+        halvings=networks.levels(plan.network) - 1,
         prior_steps=plan.prior_steps,
         seed=plan.seed,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 
 from medsyn.generator.networks.blocks import ResidualBlock, activate, halve, sides
+from medsyn.generator.networks.pyramid import shapes_of_levels
 
 
 class Discriminator(nn.Module):
@@ -39,3 +41,35 @@ class Discriminator(nn.Module):
         """Scores float ``[n]`` of images ``[n, C, H, W]``, about [0, 1], under conditions ``[n, c]``."""
         features = activate(self.flat(activate(self.body(images * 2 - 1)).flatten(1)))
         return self.output(features)[:, 0] + (features * self.condition(condition)).sum(1)
+
+
+class Discriminators(nn.Module):
+    """One for every level of a pyramid, none of which sees the others' images.
+
+    Args:
+        levels: Smallest side first.
+    """
+
+    def __init__(self, levels: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(levels)
+
+
+def build(sizes: dict[str, Any], image_shape: tuple[int, int, int], condition: int) -> nn.Module:
+    """One discriminator, or where ``sizes`` has ``levels``, as many as there are.
+
+    Args:
+        sizes: Of `Discriminator`, or of each level.
+        image_shape: ``(C, H, W)``, of the last level.
+        condition: Length of a condition vector.
+    """
+    if "levels" not in sizes:
+        return Discriminator(image_shape, condition, **sizes)
+    levels = sizes["levels"]
+    shapes = shapes_of_levels(image_shape, len(levels))
+    return Discriminators([build(of, shape, condition) for of, shape in zip(levels, shapes, strict=True)])
+
+
+def levels_of(discriminator: nn.Module) -> list[nn.Module]:
+    """Discriminators by level, smallest side first."""
+    return list(discriminator.levels) if isinstance(discriminator, Discriminators) else [discriminator]

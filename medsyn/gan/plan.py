@@ -156,6 +156,8 @@ class Plan:
         """The plan with `width` times the channels in both networks, in steps of 8."""
 
         def wide(sizes: dict[str, Any]) -> dict[str, Any]:
+            if "levels" in sizes:
+                return sizes | {"levels": [wide(level) for level in sizes["levels"]]}
             return sizes | {"channels": [max(8, 8 * round(self.width * c / 8)) for c in sizes["channels"]]}
 
         if self.width == 1:

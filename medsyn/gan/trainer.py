@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,15 +11,16 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from medsyn.compute import counter_normal, counter_uniform, keyed_seed
+from medsyn.gan import discriminator
 from medsyn.gan.diffaugment import DRAWS, diffaugment
-from medsyn.gan.discriminator import Discriminator
 from medsyn.gan.distributed import World
 from medsyn.gan.objectives import OBJECTIVES
 from medsyn.gan.pictures import Pictures
 from medsyn.gan.plan import Plan
 from medsyn.generator.condition import of_classes
 from medsyn.generator.first_stage import FirstStage
-from medsyn.generator.model import complete
+from medsyn.generator.model import complete_apart
+from medsyn.generator.networks.pyramid import at_sizes
 from medsyn.generator.tensors import below
 
 
@@ -35,8 +37,8 @@ class StepLosses(NamedTuple):
 class Batch(NamedTuple):
     """Images k of the training, and all that they are shown with."""
 
-    real: torch.Tensor  # [n, C, H, W]
-    coarse: torch.Tensor  # of the same patients, or drawn: [n, C, H, W]
+    real: list[torch.Tensor]  # [n, C, H, W] at every level of the generator
+    coarse: torch.Tensor  # for its first level, of the same patients, or drawn: [n, C, H, W]
     condition: torch.Tensor  # [n, c]
     noise: torch.Tensor  # [n, network.noise]
     changes: torch.Tensor  # of DiffAugment, [n, DRAWS]
@@ -80,7 +82,10 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(keyed_seed("discriminator", plan.seed))
             width = of_classes(labels[:1], schema).shape[1]
-            self.discriminator = Discriminator(tuple(images.shape[1:]), width, **plan.discriminator).to(self.device)
+            self.discriminator = discriminator.build(plan.discriminator, tuple(images.shape[1:]), width)
+        self.discriminator.to(self.device)
+        self.critics = discriminator.levels_of(self.discriminator)
+        self.levels = len(self.critics)
         for part in (self.generator, self.average, self.discriminator):
             world.spread(part.state_dict().values())
         self.optimisers = {
@@ -106,12 +111,13 @@ class Trainer:
         real = self._augment(batch.real, batch)
         with torch.set_grad_enabled(turn):
             fake = self._augment(self._complete(batch), batch)
-        seen = torch.cat([real, fake.detach()])
-        score_real, score_fake = self._scores(seen, batch.condition.repeat(2, 1)).chunk(2)
+        shown = [image.detach() for image in fake]
+        pairs = [torch.cat(pair) for pair in zip(real, shown, strict=True)]
+        score_real, score_fake = self._scores(pairs, batch.condition.repeat(2, 1)).chunk(2)
         loss_d = objective.discriminator(score_real, score_fake)
         told_d, penalty = loss_d.detach(), loss_d.new_tensor(self._penalty)
         if self.steps % plan.penalty_every == 0:
-            penalty = objective.penalty(lambda x: self._scores(x, batch.condition), real, fake.detach(), batch.between)
+            penalty = self._penalty_of(real, shown, batch)
             loss_d = loss_d + plan.gamma * plan.penalty_every * penalty
         self._update("discriminator", loss_d)
         margin = (score_real - score_fake).detach().mean()
@@ -151,7 +157,7 @@ class Trainer:
                 codes = torch.where(u[:, 0, None] < self.plan.free, drawn, codes)
             coarse = self.stage.decode(codes)
         drawn = counter_normal(keyed_seed("noise", seed), index, noise)
-        return Batch(real, coarse, condition, drawn, u[:, 2:], u[:, 1])
+        return Batch(at_sizes(real, self.levels), coarse, condition, drawn, u[:, 2:], u[:, 1])
 
     def _shown(
         self, index: torch.Tensor, labels: torch.Tensor | None = None
@@ -177,25 +183,39 @@ class Trainer:
         """
         # Of the same classes: a discriminator may score one class above another, and tune has its own mixture.
         real, condition, _ = self._shown(torch.arange(len(unseen), device=self.device), labels)
-        seen, new = self._scores(real, condition), self._scores(unseen, condition)
-        spread = ((seen.var() + new.var()) / 2).sqrt()
-        return float((seen.mean() - new.mean()) / spread.clamp_min(1e-6))
+        seen, new = (self._scores(at_sizes(x, self.levels), condition) for x in (real, unseen))
+        spread = ((seen.var(0) + new.var(0)) / 2).sqrt()
+        return float(((seen.mean(0) - new.mean(0)) / spread.clamp_min(1e-6)).mean())
 
-    def _complete(self, batch: Batch) -> torch.Tensor:
-        shown = batch.condition * self.plan.conditioned(self.images)
+    def _complete(self, batch: Batch) -> list[torch.Tensor]:
+        asked = batch.condition * self.plan.conditioned(self.images)
         with self._precision():
-            return complete(self.stage, self.generator, batch.noise, shown, batch.coarse).float()
+            made = complete_apart(self.stage, self.generator, batch.noise, asked, batch.coarse, batch.real)
+        return [image.float() for image in made]
 
-    def _scores(self, images: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    def _scores(self, images: list[torch.Tensor], condition: torch.Tensor) -> torch.Tensor:
+        """Scores ``[n, levels]`` of images at every level."""
+        levels = zip(self.critics, images, strict=True)
+        return torch.stack([self._score(critic, image, condition) for critic, image in levels], 1)
+
+    def _score(self, critic: nn.Module, images: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         with self._precision():
-            return self.discriminator(images, condition * self.plan.conditioned(self.images)).float()
+            return critic(images, condition * self.plan.conditioned(self.images)).float()
+
+    def _penalty_of(self, real: list[torch.Tensor], fake: list[torch.Tensor], batch: Batch) -> torch.Tensor:
+        """The objective's penalty, its mean over levels."""
+        told = [
+            self.objective.penalty(partial(self._score, critic, condition=batch.condition), r, f, batch.between)
+            for critic, r, f in zip(self.critics, real, fake, strict=True)
+        ]
+        return torch.stack(told).mean()
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16")
 
-    def _augment(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _augment(self, images: list[torch.Tensor], batch: Batch) -> list[torch.Tensor]:
         """The two of a pair are changed alike: what differs between them is then the generator's doing."""
-        return diffaugment(images, self.plan.diffaugment, batch.changes, self.strength)
+        return [diffaugment(image, self.plan.diffaugment, batch.changes, self.strength) for image in images]
 
     def _update(self, name: str, loss: torch.Tensor) -> torch.Tensor:
         """One step of one optimiser; the norm of the gradient."""

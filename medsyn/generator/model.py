@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from medsyn.compute import numpy_rng
 from medsyn.generator import first_stage, networks
 from medsyn.generator.condition import of_classes, width
 from medsyn.generator.first_stage import FirstStage
+from medsyn.generator.networks.pyramid import doubled, finer, levels_of, noises
 from medsyn.generator.tensors import below
 
 
@@ -135,8 +137,50 @@ def images(stage: FirstStage, network: torch.nn.Module, noise: torch.Tensor, con
 def complete(
     stage: FirstStage, network: torch.nn.Module, noise: torch.Tensor, condition: torch.Tensor, coarse: torch.Tensor
 ) -> torch.Tensor:
-    """Coarse images ``[n, C, H, W]`` with the network's details, from noise ``[n, network.noise]``."""
-    return coarse + stage.detail(network(noise, condition, coarse))
+    """Coarse images with the network's details, from noise ``[n, network.noise]``: ``[n, C, H, W]``, level by level."""
+    image = coarse
+    for number, (level, drawn) in enumerate(zip(levels_of(network), noise.split(noises(network), 1), strict=True)):
+        image = _one_level(stage, number, level, drawn, condition, image)
+    return image
+
+
+def complete_apart(
+    stage: FirstStage,
+    network: torch.nn.Module,
+    noise: torch.Tensor,
+    condition: torch.Tensor,
+    coarse: torch.Tensor,
+    real: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
+    """As `complete`, for training: every level goes on from the real image of the level below, not from a made one.
+
+    Args:
+        stage: Made the coarse images.
+        network: Completes them.
+        noise: ``[n, network.noise]``.
+        condition: ``[n, c]``.
+        coarse: For the first level.
+        real: Of every level, see `medsyn.generator.networks.pyramid.at_sizes`.
+
+    Returns:
+        Images of every level, shaped as the real ones.
+    """
+    parts = zip(levels_of(network), noise.split(noises(network), 1), (coarse, *real), strict=False)
+    return [_one_level(stage, i, level, drawn, condition, below) for i, (level, drawn, below) in enumerate(parts)]
+
+
+def _one_level(
+    stage: FirstStage,
+    number: int,
+    level: torch.nn.Module,
+    noise: torch.Tensor,
+    condition: torch.Tensor,
+    below: torch.Tensor,
+) -> torch.Tensor:
+    if number == 0:
+        return below + stage.detail(level(noise, condition, below))
+    base = doubled(below)
+    return base + finer(level(noise, condition, base))
 
 
 def _batches(index: np.ndarray, size: int) -> list[np.ndarray]:

@@ -53,7 +53,9 @@ def plan_of(name: str = "latent-r3gan", **changes: object) -> Plan:
 def make(name: str = "latent-r3gan", **changes: object) -> Trainer:
     images, labels = np.random.default_rng(0).random((40, 1, 16, 16), np.float32), np.arange(40) % 2
     plan = plan_of(name, **changes)
-    stage = first_stage.fit(plan.first_stage, images, labels, explained=1.0, most=6)
+    stage = first_stage.fit(
+        plan.first_stage, images, labels, explained=1.0, most=6, halvings=networks.levels(plan.network) - 1
+    )
     torch.manual_seed(0)
     network = networks.build(plan.network, (1, 16, 16), 2)
     return Trainer(plan, stage, network, torch.from_numpy(images), torch.from_numpy(labels), SCHEMA)
@@ -87,9 +89,24 @@ def test_every_class_is_shown_as_often_and_coarse_images_are_those_of_the_pair()
     trainer = make()
     batch = trainer.batch(torch.arange(2000))
     assert batch.condition.mean(0).tolist() == pytest.approx([0.5, 0.5], abs=0.05)
-    assert torch.allclose(trainer.stage.encode(batch.coarse), trainer.stage.encode(batch.real), atol=1e-3)
+    assert torch.allclose(trainer.stage.encode(batch.coarse), trainer.stage.encode(batch.real[-1]), atol=1e-3)
     drawn = make(free=1.0).batch(torch.arange(20))
-    assert not torch.allclose(trainer.stage.encode(drawn.coarse), trainer.stage.encode(drawn.real), atol=0.1)
+    assert not torch.allclose(trainer.stage.encode(drawn.coarse), trainer.stage.encode(drawn.real[-1]), atol=0.1)
+
+
+def test_levels_learn_side_by_side() -> None:
+    level = {"kind": "completion", "channels": [4, 6], "blocks": 1, "maps": 1}
+    small = {"channels": [4, 8], "blocks": 0}
+    pyramid, judges = ({"levels": [of, of]} for of in (level, small))
+    trainer = make(network={"kind": "pyramid"} | pyramid, discriminator=judges)
+    assert [x.shape[-1] for x in trainer.batch(torch.arange(4)).real] == [8, 16]
+    before = {key: value.clone() for key, value in trainer.state().items()}
+    assert all(np.isfinite([trainer.step() for _ in range(2)]).ravel())
+    after = trainer.state()
+    for part in ("generator", "average", "discriminator"):
+        for number in range(2):
+            names = [name for name in after if name.startswith(f"{part}.levels.{number}.")]
+            assert any(not torch.equal(before[name], after[name]) for name in names), (part, number)
 
 
 def test_the_condition_fades_in() -> None:

@@ -76,6 +76,7 @@ def fit(
     *,
     explained: float,
     most: int,
+    halvings: int = 0,
     prior_steps: int = 0,
     seed: int = 0,
 ) -> PCA | AlignedPCA | NoStage:
@@ -87,10 +88,13 @@ def fit(
         labels: int64 ``[n]``; every class occurs.
         explained: Share of the variance to keep, if ``most`` components suffice for it.
         most: Components at most.
+        halvings: Of the images, before.
         prior_steps: Of training what makes new codes; few or none make it a mixture of Gaussians.
         seed: Of that training.
     """
-    return FIRST_STAGES[kind].fit(images, labels, explained=explained, most=most, prior_steps=prior_steps, seed=seed)
+    return FIRST_STAGES[kind].fit(
+        images, labels, explained=explained, most=most, halvings=halvings, prior_steps=prior_steps, seed=seed
+    )
 
 
 __all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "NoStage", "build", "fit"]

@@ -57,6 +57,7 @@ class AlignedPCA(nn.Module):
         *,
         explained: float,
         most: int,
+        halvings: int = 0,
         prior_steps: int = 0,
         seed: int = 0,
     ) -> AlignedPCA:

@@ -28,6 +28,7 @@ class NoStage(nn.Module):
         *,
         explained: float,
         most: int,
+        halvings: int = 0,
         prior_steps: int = 0,
         seed: int = 0,
     ) -> NoStage:

@@ -11,6 +11,7 @@ from medsyn.compute import keyed_seed
 from medsyn.generator.first_stage import prior as priors
 from medsyn.generator.first_stage.changes import changed
 from medsyn.generator.first_stage.components import Components, principal
+from medsyn.generator.networks.pyramid import at_sizes
 
 COPIES = 15
 """Of every image, changed, from which a prior learns beside the image itself."""
@@ -23,10 +24,15 @@ class PCA(Components):
         image_shape: ``(C, H, W)``.
         coefficients: Number of components kept, K.
         prior: Kind and sizes of what makes new coefficients, see `medsyn.generator.first_stage.prior`.
+        halvings: How often images are halved before; coarse images stay that small.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], coefficients: int, prior: dict[str, Any]) -> None:
-        super().__init__(image_shape, coefficients)
+    def __init__(
+        self, image_shape: tuple[int, int, int], coefficients: int, prior: dict[str, Any], halvings: int = 0
+    ) -> None:
+        c, h, w = image_shape
+        super().__init__((c, h >> halvings, w >> halvings), coefficients)
+        self.halvings = halvings
         self.prior = priors.build(prior, coefficients)
         self.noise, self.picks = self.prior.noise, self.prior.picks
 
@@ -38,6 +44,7 @@ class PCA(Components):
         *,
         explained: float,
         most: int,
+        halvings: int = 0,
         prior_steps: int = 0,
         seed: int = 0,
     ) -> PCA:
@@ -48,21 +55,28 @@ class PCA(Components):
             labels: int64 ``[n]``; every class occurs.
             explained: Share of the variance to keep, if ``most`` components suffice for it.
             most: Components at most.
+            halvings: Of the images, before.
             prior_steps: Of training what makes new coefficients; few or none make it a mixture of Gaussians.
             seed: Of that training.
         """
-        found = principal(images, explained=explained, most=most)
-        copies = (changed(images, keyed_seed(seed, copy)) for copy in range(COPIES))
+        small = at_sizes(torch.from_numpy(images), halvings + 1)[0].numpy()
+        found = principal(small, explained=explained, most=most)
+        copies = (changed(small, keyed_seed(seed, copy)) for copy in range(COPIES))
         moved = ((found.of(arrays), told) for arrays, told in copies)
         prior = priors.fit(found.codes, labels, steps=prior_steps, seed=seed, changed=moved)
-        stage = cls(tuple(images.shape[1:]), len(found.scale), prior.sizes())
+        stage = cls(tuple(images.shape[1:]), len(found.scale), prior.sizes(), halvings)
         stage.prior = prior
         stage.take(found)
         return stage
 
     def sizes(self) -> dict[str, Any]:
         """For config.json."""
-        return {"kind": "pca", "coefficients": self.coefficients, "prior": self.prior.sizes()}
+        parts = {"coefficients": self.coefficients, "halvings": self.halvings}
+        return {"kind": "pca", **parts, "prior": self.prior.sizes()}
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Images ``[n, C, H, W]`` to coefficients ``[n, K]``, of unit variance over those that were fitted."""
+        return super().encode(at_sizes(images, self.halvings + 1)[0])
 
     def sample(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Standard normal noise ``[n, noise]`` and conditions ``[n, c]`` to coefficients ``[n, K]``."""

@@ -10,6 +10,7 @@ from medsyn.errors import DataError
 from medsyn.generator.networks.completion import CompletionGenerator
 from medsyn.generator.networks.conv import ConvGenerator
 from medsyn.generator.networks.none import NoNetwork
+from medsyn.generator.networks.pyramid import Pyramid, shapes_of_levels
 
 NETWORKS: dict[str, type[CompletionGenerator] | type[ConvGenerator] | type[NoNetwork]] = {
     "completion": CompletionGenerator,
@@ -22,7 +23,7 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int], condition: 
     """The network of ``config["network"]``: its ``kind`` and all its sizes.
 
     Args:
-        config: The sizes.
+        config: The sizes; of a pyramid, those of its ``levels``.
         image_shape: ``(C, H, W)``.
         condition: Length of a condition vector.
 
@@ -31,9 +32,17 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int], condition: 
     """
     sizes = dict(config)
     kind = sizes.pop("kind", None)
+    if kind == "pyramid":
+        shapes = shapes_of_levels(image_shape, levels(config))
+        return Pyramid([build(*of, condition) for of in zip(sizes["levels"], shapes, strict=True)])
     if kind not in NETWORKS:
         raise DataError(f"network '{kind}' is not known", where="config.json", mend="Upgrade medsyn.")
     return NETWORKS[kind](image_shape, condition, **sizes)
 
 
-__all__ = ["NETWORKS", "CompletionGenerator", "ConvGenerator", "NoNetwork", "build"]
+def levels(config: dict[str, Any]) -> int:
+    """How many sizes of an image the network of ``config["network"]`` makes one after the other."""
+    return len(config["levels"]) if config.get("kind") == "pyramid" else 1
+
+
+__all__ = ["NETWORKS", "CompletionGenerator", "ConvGenerator", "NoNetwork", "Pyramid", "build", "levels"]
