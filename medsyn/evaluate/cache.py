@@ -13,7 +13,7 @@ import numpy as np
 
 from medsyn.workspace import Workspace, atomic_file
 
-VERSION = 1
+VERSION = 2
 """Counts up whenever code that fills the cache computes something else."""
 
 

@@ -10,12 +10,13 @@ import torch
 from medsyn.compute import bfloat16_is_native, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.errors import UsageError
+from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Monitor
 from medsyn.gan.plan import EXPLAINED, Plan, most_coefficients, prior_steps
 from medsyn.gan.recipes import RECIPES
 from medsyn.generator import Generator, first_stage, networks
-from medsyn.generator.first_stage import FirstStage
+from medsyn.generator.first_stage import FirstStage, PriorTraining
 
 CLOSED_FORM, CLOSED_FORM_EXPLAINED, IMAGES_PER_COMPONENT = 256, 0.99, 4
 """Components of the closed form at most, the share of the variance that suffices, and images for each component: more
@@ -27,17 +28,17 @@ ALIGNMENT_PAYS = 48
 SAMPLING_BATCH = 64
 
 BATCH, BATCH_OF_A_GPU = 32, 256
-"""Images a step. A CPU shows hardly more of them a second in larger steps, which then are fewer; a GPU needs many to be
-busy (256: R3GAN's own; not measured on GPU)."""
+"""Images a step; of every GPU. A CPU shows hardly more of them a second in larger steps, which then are fewer; a GPU
+needs many to be busy (256: R3GAN's own; not measured on GPU)."""
 
 
-def draft(options: TrainOptions, material: Material, device: torch.device, init_from: str | None) -> Plan:
+def draft(options: TrainOptions, material: Material, world: World, init_from: str | None) -> Plan:
     """The plan but for its length, which the machine's speed decides.
 
     Args:
         options: Of the command.
         material: Images to learn from.
-        device: Where to train.
+        world: Where to train.
         init_from: Digest of the checkpoint whose weights are taken over.
 
     Raises:
@@ -55,7 +56,7 @@ def draft(options: TrainOptions, material: Material, device: torch.device, init_
         recipe=options.recipe,
         budget=options.budget,
         seed=options.seed,
-        batch=options.batch or (BATCH if device.type == "cpu" else BATCH_OF_A_GPU),
+        batch=options.batch or (BATCH_OF_A_GPU * world.size if world.device.type == "cuda" else BATCH),
         steps=10**6,
         checks=1,
         first_stage=recipe.first_stage,
@@ -75,10 +76,10 @@ def draft(options: TrainOptions, material: Material, device: torch.device, init_
         diffaugment=policy,
         strength=0.0 if options.diffaugment == "adapt" else 1.0,
         adapt=options.diffaugment == "adapt",
-        precision=_precision(options.precision, device),
+        precision=_precision(options.precision, world.device),
         monitor_images=128 if few_seconds else 256,
         init_from=init_from,
-        device=str(device),
+        device=str(world.device),
         threads=torch.get_num_threads(),
         width=1.0,
     ).turned(options.knobs)
@@ -106,8 +107,7 @@ def fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, to
         explained=plan.explained,
         most=plan.coefficients,
         halvings=networks.levels(plan.network) - 1,
-        prior_steps=plan.prior_steps,
-        seed=plan.seed,
+        prior=PriorTraining(plan.prior_steps, plan.seed, material.few_units),
     )
     return stage.sizes(), stage.state_dict()
 

@@ -87,7 +87,7 @@ def describe(session: Session, generator: Generator, config: dict[str, Any]) -> 
             "recipe": plan.recipe,
             "recipe_about": RECIPES[plan.recipe].about,
             "parameters": {
-                "first_stage": sum(b.numel() for b in generator.first_stage.buffers()),
+                "first_stage": sum(value.numel() for value in generator.first_stage.state_dict().values()),
                 "network": _parameters(generator.network),
                 "discriminator": _parameters(session.trainer.discriminator),
             },

@@ -92,6 +92,11 @@ class Material:
     def few_labels(self) -> np.ndarray:
         return self.train_labels[self.few]
 
+    @property
+    def few_units(self) -> np.ndarray:
+        """What each of them was split by: images of one unit may be of one patient."""
+        return self.dataset.subjects(self.train[self.few])
+
     @cached_property
     def train_labels(self) -> np.ndarray:
         return self.dataset.labels(self.train)

@@ -14,8 +14,8 @@ EXPLAINED = 0.87
 """Share of the variance that a first stage's components say: of 0.80, 0.87, 0.91 and 0.94 this led soonest to good
 films; more leave its prior more to get wrong, less leave the network more to learn (docs/decisions.md)."""
 
-IMAGES_PER_COEFFICIENT = 15
-"""Of the training, at least."""
+IMAGES_PER_COEFFICIENT, MOST_COEFFICIENTS = 15, 256
+"""Of the training, at least; components of a first stage at most."""
 
 PRIOR_STEPS = 8000
 """Of training a first stage's prior at most; it stops by itself where more would be learnt by heart."""
@@ -143,10 +143,12 @@ class Plan:
                 changes[name] = kind(float(str(value))) if kind is int else kind(str(value))
                 if not 0 <= changes[name] < math.inf:
                     raise ValueError
-            except ValueError:
+            except (ValueError, OverflowError):
                 raise UsageError(f"'{value}' is no value for '{name}'", where="--set", mend="Give a number.") from None
         if changes.get("penalty_every", 1) < 1 or changes.get("coefficients", 1) < 1:
             raise UsageError("penalty_every and coefficients are at least 1", where="--set")
+        if not changes.get("ema_kimg", 1) or not changes.get("width", 1):
+            raise UsageError("ema_kimg and width lie above 0", where="--set")
         shares = ("explained", "strength", "free", "ramp")
         if any(changes.get(name, 0) > 1 for name in shares):
             raise UsageError(f"{', '.join(shares)} are at most 1", where="--set")
@@ -177,7 +179,7 @@ class Plan:
 
 def most_coefficients(images: int) -> int:
     """Components of a first stage at most, for so many training images."""
-    return max(8, images // IMAGES_PER_COEFFICIENT)
+    return max(8, min(MOST_COEFFICIENTS, images // IMAGES_PER_COEFFICIENT))
 
 
 def prior_steps(budget: str) -> int:

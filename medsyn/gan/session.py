@@ -83,7 +83,7 @@ class Session:
         self._start_check: Check | None = None
         self._monitor = building.monitor_of(material, plan.monitor_images, self.device) if world.main else None
         self._logged = 0
-        self._samples = Samples(torch.tensor(material.few_images), torch.tensor(material.few_labels))
+        self._samples = Samples(*map(torch.from_numpy, (material.few_images, material.few_labels)))
         self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=self.device)
         self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=self.device)
 
@@ -113,7 +113,7 @@ class Session:
             start: Digest of a checkpoint, and the state of its training, whose weights are taken over.
         """
         unit, _ = parse_budget(options.budget)
-        plan = building.draft(options, material, world.device, None if start is None else start[0])
+        plan = building.draft(options, material, world, None if start is None else start[0])
         if plan.first_stage != "none":
             progress.say(f"fitting first stage {plan.first_stage}")
         plan = world.from_main(lambda: plan)

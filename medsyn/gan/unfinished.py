@@ -12,8 +12,8 @@ import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 
-from medsyn.errors import EnvironmentFault, MissingError
-from medsyn.generator.checkpoint import write_tensors
+from medsyn.errors import DataError, EnvironmentFault, MissingError
+from medsyn.generator.checkpoint import SCHEMA_VERSION, write_tensors
 from medsyn.workspace import GENERATOR, Workspace, disk_errors, read_json, write_json
 
 STATE = "state.json"
@@ -81,14 +81,24 @@ class Unfinished:
         file = f"training-{secrets.token_hex(4)}.safetensors"
         with disk_errors(self.path):
             write_tensors(self.path / file, tensors)
-            write_json(self.path / STATE, state | {"tensors": file})
+            write_json(self.path / STATE, state | {"schema": SCHEMA_VERSION, "tensors": file})
             for old in self.path.glob("training-*.safetensors"):
                 if old.name != file:
                     old.unlink()
 
     def read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """The last snapshot."""
+        """The last snapshot.
+
+        Raises:
+            DataError: It is another version's.
+        """
         state = read_json(self.path / STATE)
+        if state.get("schema") != SCHEMA_VERSION:
+            raise DataError(
+                "was begun by another version of medsyn",
+                where=self.path / STATE,
+                mend="Resume it with that one, or train anew without --resume.",
+            )
         return state, load_file(self.path / state["tensors"])
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""First stages, by the name in config.json: a coarse image in closed form, from which a network goes on."""
+"""First stages, by the name in config.json: coarse images of new patients, from which a network goes on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from medsyn.errors import DataError
 from medsyn.generator.first_stage.aligned_pca import AlignedPCA
+from medsyn.generator.first_stage.flow import PriorTraining
 from medsyn.generator.first_stage.none import NoStage
 from medsyn.generator.first_stage.pca import PCA
 
@@ -77,8 +78,7 @@ def fit(
     explained: float,
     most: int,
     halvings: int = 0,
-    prior_steps: int = 0,
-    seed: int = 0,
+    prior: PriorTraining = PriorTraining(),
 ) -> PCA | AlignedPCA | NoStage:
     """Fit one kind of first stage.
 
@@ -89,12 +89,9 @@ def fit(
         explained: Share of the variance to keep, if ``most`` components suffice for it.
         most: Components at most.
         halvings: Of the images, before.
-        prior_steps: Of training what makes new codes; few or none make it a mixture of Gaussians.
-        seed: Of that training.
+        prior: How what makes new codes is trained.
     """
-    return FIRST_STAGES[kind].fit(
-        images, labels, explained=explained, most=most, halvings=halvings, prior_steps=prior_steps, seed=seed
-    )
+    return FIRST_STAGES[kind].fit(images, labels, explained=explained, most=most, halvings=halvings, prior=prior)
 
 
-__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "NoStage", "build", "fit"]
+__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "NoStage", "PriorTraining", "build", "fit"]

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from medsyn.compute import numpy_rng
 from medsyn.generator.first_stage import prior as priors
 from medsyn.generator.first_stage.components import Components, principal
+from medsyn.generator.first_stage.flow import PriorTraining
 
 CONTROLS = 4
 """Control points a side of the displacement field: 32 numbers an image, position and size among them."""
@@ -58,8 +59,7 @@ class AlignedPCA(nn.Module):
         explained: float,
         most: int,
         halvings: int = 0,
-        prior_steps: int = 0,
-        seed: int = 0,
+        prior: PriorTraining = PriorTraining(),
     ) -> AlignedPCA:
         """Align and fit.
 
@@ -68,19 +68,18 @@ class AlignedPCA(nn.Module):
             labels: int64 ``[n]``; every class occurs.
             explained: Share of the variance to keep, of appearance and of shape alike.
             most: Components of the appearance at most.
-            prior_steps: As of `PCA.fit`.
-            seed: As of `PCA.fit`.
+            prior: As of `PCA.fit`.
         """
         x = torch.tensor(images)
         controls, (mean, target) = align(x)
         appearance = principal(warp(x, field(controls, x.shape[-2:])).numpy(), explained=explained, most=most)
         shape = principal(controls.numpy(), explained=explained, most=2 * CONTROLS**2)
         codes = np.concatenate([appearance.codes, shape.codes], 1)
-        prior = priors.fit(codes, labels, steps=prior_steps, seed=seed)
-        stage = cls(tuple(images.shape[1:]), len(appearance.scale), len(shape.scale), prior.sizes())
+        made = priors.fit(codes, labels, prior)
+        stage = cls(tuple(images.shape[1:]), len(appearance.scale), len(shape.scale), made.sizes())
         stage.appearance.take(appearance)
         stage.shape.take(shape)
-        stage.prior = prior
+        stage.prior = made
         stage.target_mean.copy_(mean)
         stage.target.copy_(target)
         return stage

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from medsyn.compute import keyed_seed, torch_rng
 
@@ -18,8 +19,8 @@ WIDTH, BLOCKS = 256, 3
 FREQUENCIES = 8
 """Of the sines and cosines that tell the time."""
 
-STEPS = 20
-"""Of Heun's method, from noise to code."""
+HEUN_STEPS = 20
+"""From noise to code."""
 
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 256, 1e-3, 1e-2
 RISE = 200
@@ -33,6 +34,18 @@ HELD_OUT = 8
 
 LOOKS, DRAWS = 16, 8
 """How often the held-out images are looked at, and with how much noise each."""
+
+PATIENCE = 4
+"""Looks in a row that are no better, after which it ends."""
+
+
+class PriorTraining(NamedTuple):
+    """How a prior is trained."""
+
+    steps: int = 0  # at most; few or none make it a mixture of Gaussians
+    seed: int = 0
+    units: np.ndarray | None = None  # of every image, [n]: those of one unit are held out together
+
 
 Changed = tuple[np.ndarray, np.ndarray]
 """Codes ``[n, K]`` of images that were changed, and numbers ``[n, m]`` that tell how: zeros mean not at all."""
@@ -51,15 +64,28 @@ class ClassFlow(nn.Module):
         changes: Numbers that tell of a change.
         width: Of the layers.
         blocks: Residual blocks.
+        steps: Of Heun's method, from noise to code.
+        frequencies: Of the sines and cosines that tell the time.
     """
 
     picks = 0
 
-    def __init__(self, codes: int, classes: int, changes: int = 0, width: int = WIDTH, blocks: int = BLOCKS) -> None:
+    def __init__(
+        self,
+        codes: int,
+        classes: int,
+        changes: int = 0,
+        width: int = WIDTH,
+        blocks: int = BLOCKS,
+        steps: int = HEUN_STEPS,
+        frequencies: int = FREQUENCIES,
+    ) -> None:
         super().__init__()
-        self._sizes = {"kind": "flow", "classes": classes, "changes": changes, "width": width, "blocks": blocks}
+        told = {"classes": classes, "changes": changes, "width": width, "blocks": blocks}
+        self._sizes = {"kind": "flow"} | told | {"steps": steps, "frequencies": frequencies}
         self.noise, self.classes, self.changes = codes, classes, changes
-        self.input = nn.Linear(codes + classes + changes + 1 + 2 * FREQUENCIES, width)
+        self.steps, self.frequencies = steps, frequencies
+        self.input = nn.Linear(codes + classes + changes + 1 + 2 * frequencies, width)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
             for _ in range(blocks)
@@ -74,18 +100,22 @@ class ClassFlow(nn.Module):
 
     @classmethod
     def fit(
-        cls, codes: np.ndarray, labels: np.ndarray, *, steps: int, seed: int, changed: Iterable[Changed] = ()
+        cls, codes: np.ndarray, labels: np.ndarray, training: PriorTraining, changed: Iterable[Changed] = ()
     ) -> ClassFlow:
         """Train, and keep the average that does best on images held out.
 
         Args:
             codes: float ``[n, K]``, of about unit variance; at least two.
             labels: int64 ``[n]``; every class occurs.
-            steps: At most so many, of `BATCH` codes.
-            seed: Not negative.
+            training: How long, and whom to hold out; images are seen as often as there are of them, whatever their
+                class, since a rare class shown more often would be learnt by heart.
             changed: Of the same images in the same order, any number of times.
+
+        Raises:
+            ArithmeticError: It diverged.
         """
-        classes, held = int(labels.max()) + 1, _held_out(labels)
+        steps, seed = training.steps, training.seed
+        classes, held = int(labels.max()) + 1, _held_out(labels, training.units)
         asked = np.eye(classes, dtype=np.float32)[labels]
         others = list(changed)
         changes = others[0][1].shape[1] if others else 0
@@ -99,7 +129,7 @@ class ClassFlow(nn.Module):
             torch.manual_seed(keyed_seed("flow", seed))
             network = cls(codes.shape[1], classes, changes)
         average = copy.deepcopy(network).requires_grad_(False)
-        best, least = copy.deepcopy(average), math.inf
+        best, least, worse = average, math.inf, 0
         optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         random = torch_rng("flow, training", seed)
         for step in range(1, steps + 1):
@@ -111,13 +141,17 @@ class ClassFlow(nn.Module):
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
-            weight = AVERAGED if step > 2 * RISE else 10 * AVERAGED
-            with torch.no_grad():
-                torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
+            move = get_ema_multi_avg_fn(1 - (AVERAGED if step > 2 * RISE else 10 * AVERAGED))
+            move(list(average.parameters()), list(network.parameters()), step)
             if step % max(1, steps // LOOKS) == 0 or step == steps:
                 told = judge(average)
-                if told < least:
+                worse = 0 if told < least else worse + 1
+                if worse == 0:
                     best, least = copy.deepcopy(average), told
+                elif worse == PATIENCE:
+                    break
+        if not math.isfinite(least):
+            raise ArithmeticError("the flow diverged")
         return best
 
     def loss(
@@ -135,7 +169,7 @@ class ClassFlow(nn.Module):
 
     def velocity(self, x: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """``[n, K]`` at the places ``[n, K]``, the times ``[n, 1]`` and under conditions ``[n, classes + changes]``."""
-        angle = time * (math.pi / 2 * 2.0 ** torch.arange(FREQUENCIES, device=x.device))
+        angle = time * (math.pi / 2 * 2.0 ** torch.arange(self.frequencies, device=x.device))
         h = self.input(torch.cat([x, condition, time, angle.sin(), angle.cos()], 1))
         for block in self.blocks:
             h = h + block(h)
@@ -144,9 +178,9 @@ class ClassFlow(nn.Module):
     @torch.no_grad()
     def forward(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Standard normal noise ``[n, K]`` and conditions ``[n, c]`` with the classes first, to codes ``[n, K]``."""
-        x, length = noise, 1 / STEPS
+        x, length = noise, 1 / self.steps
         condition = torch.cat([condition[:, : self.classes], noise.new_zeros(len(noise), self.changes)], 1)
-        for step in range(STEPS):
+        for step in range(self.steps):
             time = torch.full_like(x[:, :1], step * length)
             here = self.velocity(x, time, condition)
             there = self.velocity(x + length * here, time + length, condition)
@@ -154,14 +188,19 @@ class ClassFlow(nn.Module):
         return x
 
 
-def _held_out(labels: np.ndarray) -> np.ndarray:
-    """Which images are not learnt from, bool ``[n]``: of each class alike, so that a small one keeps most of it."""
-    held = np.zeros(len(labels), bool)
+def _held_out(labels: np.ndarray, units: np.ndarray | None) -> np.ndarray:
+    """Which images are not learnt from, bool ``[n]``: whole units, of each class alike.
+
+    A unit counts for the class of its first image. A class of few units keeps all of them.
+    """
+    units = np.arange(len(labels)) if units is None else np.unique(units, return_inverse=True)[1]
+    _, first = np.unique(units, return_index=True)
+    held = np.zeros(len(first), bool)
     for c in np.unique(labels):
-        held[np.flatnonzero(labels == c)[HELD_OUT - 1 :: HELD_OUT]] = True
+        held[np.flatnonzero(labels[first] == c)[HELD_OUT - 1 :: HELD_OUT]] = True
     if not held.any():
-        held[np.flatnonzero(labels == labels.max())[-1]] = len(labels) > 1
-    return held
+        held[-1] = len(held) > 1
+    return held[units]
 
 
 class _Judge:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from medsyn.generator.first_stage.flow import PriorTraining
+
 
 class NoStage(nn.Module):
     """Codes of length 0 and images of zeros.
@@ -29,8 +31,7 @@ class NoStage(nn.Module):
         explained: float,
         most: int,
         halvings: int = 0,
-        prior_steps: int = 0,
-        seed: int = 0,
+        prior: PriorTraining = PriorTraining(),
     ) -> NoStage:
         """There is nothing to fit: only the shape of ``images`` counts."""
         return cls(tuple(images.shape[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from medsyn.compute import keyed_seed
 from medsyn.generator.first_stage import prior as priors
 from medsyn.generator.first_stage.changes import changed
 from medsyn.generator.first_stage.components import Components, principal
+from medsyn.generator.first_stage.flow import BATCH, PriorTraining
 from medsyn.generator.networks.pyramid import at_sizes
 
 COPIES = 15
@@ -45,8 +47,7 @@ class PCA(Components):
         explained: float,
         most: int,
         halvings: int = 0,
-        prior_steps: int = 0,
-        seed: int = 0,
+        prior: PriorTraining = PriorTraining(),
     ) -> PCA:
         """Fit to training images.
 
@@ -56,16 +57,16 @@ class PCA(Components):
             explained: Share of the variance to keep, if ``most`` components suffice for it.
             most: Components at most.
             halvings: Of the images, before.
-            prior_steps: Of training what makes new coefficients; few or none make it a mixture of Gaussians.
-            seed: Of that training.
+            prior: How what makes new coefficients is trained.
         """
         small = at_sizes(torch.from_numpy(images), halvings + 1)[0].numpy()
         found = principal(small, explained=explained, most=most)
-        copies = (changed(small, keyed_seed(seed, copy)) for copy in range(COPIES))
+        enough = min(COPIES, math.ceil(prior.steps * BATCH / len(small)))
+        copies = (changed(small, keyed_seed(prior.seed, copy)) for copy in range(enough))
         moved = ((found.of(arrays), told) for arrays, told in copies)
-        prior = priors.fit(found.codes, labels, steps=prior_steps, seed=seed, changed=moved)
-        stage = cls(tuple(images.shape[1:]), len(found.scale), prior.sizes(), halvings)
-        stage.prior = prior
+        made = priors.fit(found.codes, labels, prior, moved)
+        stage = cls(tuple(images.shape[1:]), len(found.scale), made.sizes(), halvings)
+        stage.prior = made
         stage.take(found)
         return stage
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from medsyn.errors import DataError
-from medsyn.generator.first_stage.flow import Changed, ClassFlow
+from medsyn.generator.first_stage.flow import Changed, ClassFlow, PriorTraining
 from medsyn.generator.first_stage.mixture import ClassMixture
 
 Prior = ClassMixture | ClassFlow
@@ -35,16 +36,16 @@ def build(config: dict[str, Any], codes: int) -> Prior:
     return PRIORS[kind](codes, **sizes)
 
 
-def fit(codes: np.ndarray, labels: np.ndarray, *, steps: int, seed: int, changed: Iterable[Changed] = ()) -> Prior:
-    """A flow where there are steps enough to train one, else a mixture.
+def fit(codes: np.ndarray, labels: np.ndarray, training: PriorTraining, changed: Iterable[Changed] = ()) -> Prior:
+    """A flow where there are steps enough to train one, else a mixture; also where the flow diverged.
 
     Args:
         codes: float ``[n, K]``, of about unit variance.
         labels: int64 ``[n]``; every class occurs.
-        steps: Of training, at most.
-        seed: Of the flow; not negative.
+        training: Of the flow.
         changed: Codes of the same images changed, see `ClassFlow.fit`; only asked for where there is a flow.
     """
-    if steps < FEWEST_STEPS:
-        return ClassMixture.fit(codes, labels)
-    return ClassFlow.fit(codes, labels, steps=steps, seed=seed, changed=changed)
+    if training.steps >= FEWEST_STEPS:
+        with suppress(ArithmeticError):
+            return ClassFlow.fit(codes, labels, training, changed)
+    return ClassMixture.fit(codes, labels)
