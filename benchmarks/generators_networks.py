@@ -1,4 +1,8 @@
-"""Generators of the field for benchmarks/generators.py, trained as their authors do, for the same time as ours."""
+"""Generators of the field for benchmarks/generators.py, trained as their authors do, for the same time as ours.
+
+Their networks compute in bfloat16 where the processor does so by itself, as ours then do; weights, losses, optimisers
+and all that is sampled stay float32.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from medsyn.compute import keyed_seed
+from medsyn.compute import bfloat16_is_native, keyed_seed
 from medsyn.config import parse_budget
 
 BATCH = 32
@@ -73,9 +77,10 @@ def ddpm(images: torch.Tensor, labels: torch.Tensor, budget: str, seed: int) -> 
         shown = 0
         for real, label in batches:
             noise, t = torch.randn_like(real), torch.randint(DDPM_STEPS, (len(real),))
-            predicted = network(scheduler.add_noise(real, noise, t), t, class_labels=label)
+            with _precision():
+                predicted = network(scheduler.add_noise(real, noise, t), t, class_labels=label)
             optimiser.zero_grad(set_to_none=True)
-            F.mse_loss(predicted, noise).backward()
+            F.mse_loss(predicted.float(), noise).backward()
             optimiser.step()
             average.update_parameters(network)
             shown += len(real)
@@ -124,16 +129,20 @@ def dcgan(images: torch.Tensor, labels: torch.Tensor, budget: str, seed: int) ->
         for real, label in batches:
             told = F.one_hot(label, classes).float()[:, :, None, None]
             maps = told.expand(-1, -1, *real.shape[-2:])
-            fake = generator(torch.cat([torch.randn(len(real), DCGAN_NOISE, 1, 1), told], 1))
+            with _precision():
+                fake = generator(torch.cat([torch.randn(len(real), DCGAN_NOISE, 1, 1), told], 1)).float()
 
             discriminator_step.zero_grad(set_to_none=True)
-            score_real = discriminator(torch.cat([real, maps], 1)).flatten()
-            score_fake = discriminator(torch.cat([fake.detach(), maps], 1)).flatten()
+            with _precision():
+                score_real = discriminator(torch.cat([real, maps], 1)).flatten()
+                score_fake = discriminator(torch.cat([fake.detach(), maps], 1)).flatten()
             (_bce(score_real, ones) + _bce(score_fake, 1 - ones)).backward()
             discriminator_step.step()
 
             generator_step.zero_grad(set_to_none=True)
-            _bce(discriminator(torch.cat([fake, maps], 1)).flatten(), ones).backward()
+            with _precision():
+                score_fake = discriminator(torch.cat([fake, maps], 1)).flatten()
+            _bce(score_fake, ones).backward()
             generator_step.step()
             shown += len(real)
     return Dcgan(generator.eval(), classes, shown)
@@ -169,6 +178,10 @@ def _batches(
         shown += BATCH
 
 
+def _precision() -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_native(torch.device("cpu")))
+
+
 def _shown(images: torch.Tensor) -> torch.Tensor:
     return (images / 2 + 0.5).clamp(0, 1)
 
@@ -178,7 +191,7 @@ def _parameters(network: nn.Module) -> int:
 
 
 def _bce(scores: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    return F.binary_cross_entropy_with_logits(scores, wanted)
+    return F.binary_cross_entropy_with_logits(scores.float(), wanted)
 
 
 def _generator(shape: torch.Size, classes: int) -> nn.Sequential:

@@ -22,6 +22,8 @@ def section(found: Mapping[str, Any]) -> str:
     text = """## Generators at equal time
 
 Every generator learns from the same images for the same time on the same threads; closed forms take what they take.
+All networks, ours and others', are trained in bfloat16 where the processor computes in it by itself, else in float32;
+all samples are made in float32.
 Subjects are held out at random, anew for every seed, and are the reference: as many samples of every class as held-out
 images. The floor is real training images. Features: EfficientNet-Lite0, pooled, 96 px; 5 neighbours; FID at these
 numbers is biased upward: compare it with the floor's. Agreement: how often a classifier of real training images sees

@@ -2,10 +2,13 @@
 
     python benchmarks/train_speed.py            needs pytorch-ignite beside MONAI for its GanTrainer
 
-One recipe's networks in all loops. "plain": the same loss as it is usually written, with a DataLoader, noise of
-randn, D(real) and D(fake) apart, both penalties in every step, and an average moved tensor by tensor. MONAI's
-GanTrainer has no penalty, average or condition; its loss is the cross-entropy of its tutorial. All loops take turns, so
-that a slow minute of the machine hits each. Then trainings on up to a million images, each in a process of its own.
+One recipe's networks in all loops, all in float32 but where a loop's name says otherwise. "plain": the same objective
+as it is usually written: a DataLoader, noise of randn, D(real) and D(fake) apart, the penalty in every step, an average
+moved tensor by tensor; as in medsyn, both turns of a step share one sample, and the levels of a pyramid learn side by
+side. MONAI's GanTrainer has no penalty, average or condition; its loss is the cross-entropy of its tutorial, of whole
+images, which a pyramid makes level upon level. All loops take turns, so that a slow minute of the machine hits each.
+Then trainings on up to a million images, each in a process of its own. No first stage has a flow: the time to fit one
+is the plan's, not a step's.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -22,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -41,8 +46,9 @@ from medsyn.gan.recipes import RECIPES
 from medsyn.gan.session import Session
 from medsyn.gan.trainer import Trainer
 from medsyn.generator.condition import of_classes
-from medsyn.generator.model import complete
+from medsyn.generator.model import complete_apart
 from medsyn.generator.model import images as generated
+from medsyn.generator.networks.pyramid import at_sizes, levels_of
 from medsyn.progress import SILENT
 
 RESULT = Path(__file__).parent / "results" / "train_speed.json"
@@ -54,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", default="latent-r3gan", choices=RECIPES)
     parser.add_argument("--side", type=int, default=32)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32, help="default: 32, a plan's on a CPU")
     parser.add_argument("--steps", type=int, default=4, help="of every turn; a multiple of penalty_every is fair")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--images", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
@@ -87,6 +93,7 @@ def main() -> None:
         "arms": arms,
         "sizes": sizes,
         "machine": f"{platform.machine()}, {options.threads} thread(s), torch {torch.__version__}",
+        "bfloat16_native": compute.bfloat16_is_native(torch.device("cpu")),
     }
     RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
@@ -146,6 +153,10 @@ def arms(options: argparse.Namespace, dataset: Path) -> dict[str, Callable[[], L
         for part in (trainer.generator, trainer.average, trainer.discriminator):
             part.to(memory_format=torch.channels_last)
 
+    def compiled(trainer: Trainer) -> None:
+        for level in levels_of(trainer.generator):  # a pyramid itself is never called
+            level.compile()
+
     return {
         f"medsyn, penalties every {every} steps": ours(),
         "medsyn, penalties in every step": ours(penalty_every=1),
@@ -153,18 +164,25 @@ def arms(options: argparse.Namespace, dataset: Path) -> dict[str, Callable[[], L
         "MONAI GanTrainer": lambda: gan_trainer(copy.deepcopy(start)),
         "medsyn, channels_last": ours(channels_last),
         "medsyn, bfloat16": ours(precision="bfloat16"),
-        "medsyn, generator compiled": ours(lambda trainer: trainer.generator.compile()),
+        "medsyn, generator compiled": ours(compiled),
     }
 
 
 def session_of(options: argparse.Namespace, dataset: Path) -> Session:
-    given = TrainOptions(recipe=options.recipe, batch=options.batch, budget="1000kimg", threads=options.threads)
+    given = TrainOptions(
+        recipe=options.recipe,
+        batch=options.batch,
+        budget="1000kimg",
+        precision="float32",
+        knobs={"prior_steps": 0},
+        threads=options.threads,
+    )
     material = Material.open(dataset)
     return Session.begin(given, material, World(), time.perf_counter(), SILENT)
 
 
 def plain(start: Trainer) -> Loop:
-    """The same networks and losses as most people would write them down."""
+    """The same networks and objective as most people would write them down."""
     plan, stage, objective = start.plan, start.stage, start.objective
     generator, discriminator, average = start.generator, start.discriminator, start.average
     conditions = of_classes(start.labels, start.schema)
@@ -173,32 +191,40 @@ def plain(start: Trainer) -> Loop:
     adam_g = torch.optim.Adam(generator.parameters(), plan.learning_rate, betas=objective.betas)
     adam_d = torch.optim.Adam(discriminator.parameters(), plan.learning_rate, betas=objective.betas)
 
-    def penalty(images: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        images = images.detach().requires_grad_(True)
-        score = discriminator(images, condition).sum()
-        (gradient,) = torch.autograd.grad(score, images, create_graph=True)
-        return gradient.square().sum((1, 2, 3)).mean()
+    turns = itertools.cycle(range(1, objective.critic_steps + 1))
 
-    def fake(coarse: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        return complete(stage, generator, torch.randn(len(coarse), generator.noise), condition, coarse)
+    def scores(images: list[torch.Tensor], condition: torch.Tensor) -> torch.Tensor:
+        return torch.stack([critic(x, condition) for critic, x in zip(start.critics, images, strict=True)], 1)
 
-    def step(real: torch.Tensor, condition: torch.Tensor) -> None:
+    def penalty(real: list[torch.Tensor], fake: list[torch.Tensor], condition: torch.Tensor) -> torch.Tensor:
+        between = torch.rand(len(condition))
+        told = [
+            objective.penalty(partial(critic, condition=condition), r, f, between)
+            for critic, r, f in zip(start.critics, real, fake, strict=True)
+        ]
+        return torch.stack(told).mean()
+
+    def step(images: torch.Tensor, condition: torch.Tensor) -> None:
         with torch.no_grad():
-            coarse = stage.decode(stage.encode(real))
-        samples = fake(coarse, condition).detach()
-        loss = objective.discriminator(discriminator(real, condition), discriminator(samples, condition))
-        loss = loss + plan.gamma / 2 * (penalty(real, condition) + penalty(samples, condition))
+            coarse = stage.decode(stage.encode(images))
+        real, noise = at_sizes(images, start.levels), torch.randn(len(images), generator.noise)
+        fake = complete_apart(stage, generator, noise, condition, coarse, real)
+        shown = [image.detach() for image in fake]
+        loss = objective.discriminator(scores(real, condition), scores(shown, condition))
+        loss = loss + plan.gamma * penalty(real, shown, condition)
         adam_d.zero_grad()
         loss.backward()
         adam_d.step()
-        samples = fake(coarse, condition)
-        loss = objective.generator(discriminator(real, condition), discriminator(samples, condition))
-        adam_g.zero_grad()
-        loss.backward()
-        adam_g.step()
-        with torch.no_grad():
-            for slow, fast in zip(average.parameters(), generator.parameters(), strict=True):
-                slow.copy_(0.999 * slow + 0.001 * fast)
+        if next(turns) == objective.critic_steps:
+            discriminator.requires_grad_(False)
+            loss = objective.generator(scores(real, condition), scores(fake, condition))
+            adam_g.zero_grad()
+            loss.backward()
+            adam_g.step()
+            discriminator.requires_grad_(True)
+            with torch.no_grad():
+                for slow, fast in zip(average.parameters(), generator.parameters(), strict=True):
+                    slow.copy_(0.999 * slow + 0.001 * fast)
         loss.item()
 
     batches = forever(loader)
@@ -229,12 +255,16 @@ def gan_trainer(start: Trainer) -> Loop:
         def forward(self, noise: torch.Tensor) -> torch.Tensor:
             return generated(start.stage, self.network, noise, conditions)
 
+    def scores(shown: torch.Tensor) -> torch.Tensor:
+        levels = zip(start.critics, at_sizes(shown, start.levels), strict=True)
+        return torch.stack([critic(x, conditions) for critic, x in levels], 1)
+
     def of_d(fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        right, wrong = (start.discriminator(x, conditions) for x in (real, fake.detach()))
+        right, wrong = (scores(x) for x in (real, fake.detach()))
         return (entropy(right, torch.ones_like(right)) + entropy(wrong, torch.zeros_like(wrong))) / 2
 
     def of_g(fake: torch.Tensor) -> torch.Tensor:
-        score = start.discriminator(fake, conditions)
+        score = scores(fake)
         return entropy(score, torch.ones_like(score))
 
     whole, rate = Whole(), start.plan.learning_rate

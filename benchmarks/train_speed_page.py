@@ -17,18 +17,21 @@ def section(found: dict[str, Any]) -> str:
         f"{s['peak_mib']:,.0f} | {s['seconds_until_the_first_step']:.0f} |"
         for s in found["sizes"]
     )
+    native = "does" if found["bfloat16_native"] else "does not"
     return f"""## The training step
 
 Networks of `{found["recipe"]}` at {found["side"]} px, batches of {found["batch"]}; median of {found["turns"]} turns of
-{found["steps"]} steps, {found["machine"]}. "Plain PyTorch" is the same loss with both penalties in every step; MONAI's
-GanTrainer has no penalty, no averaged weights and no condition, so that it does less for an image.
+{found["steps"]} steps, {found["machine"]}. In float32, but where a row says otherwise: this processor {native} compute
+in bfloat16 by itself. "Plain PyTorch" is the same objective with its penalty in every step and, as in medsyn, one
+sample for both turns; MONAI's GanTrainer has no penalty, no averaged weights and no condition, so that it does less for
+an image.
 
 | loop | images/s | slowest to fastest turn | medsyn is faster by |
 |---|---|---|---|
 {arms}
 
 Does the number of training images matter? The same thousand images under other numbers; memory is the peak of the whole
-process, with the first stage, a look at tune and the tables of the dataset.
+process, with the first stage (without a flow), a look at tune and the tables of the dataset.
 
 | training images | read from | seconds a kimg | peak memory, MiB | seconds until the first step |
 |---|---|---|---|---|

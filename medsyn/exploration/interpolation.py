@@ -26,9 +26,9 @@ class Point:
 def between(generator: Generator, start: Point, end: Point, shares: np.ndarray) -> np.ndarray:
     """Images on the way from one point to another: their kinds blend, noise turns from the one's to the other's.
 
-    Noise goes along the great circle: straight on, it would shrink half-way, and the images with it (White 2016). A
-    first stage picks one component of its mixture for every image, which would jump; so both ends keep theirs, both
-    make codes of the same noise on the way, and it is these that blend.
+    Noise goes along the great circle: straight on, it would shrink half-way, and the images with it (White 2016). Both
+    ends make codes of the same noise on the way, each for its own kind, and it is the codes that blend: where the first
+    stage has a mixture, one of its components is picked for every image, and a walk from pick to pick would jump.
 
     Args:
         generator: Of the images.

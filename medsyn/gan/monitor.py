@@ -26,7 +26,7 @@ class Check:
     recall: float
 
     def score(self, start: Check) -> float:
-        """What the best snapshot has least of: KID in units of the start's (the class Gaussian) minus coverage."""
+        """What the best snapshot has least of: KID, in units of that before all training, minus coverage."""
         return self.kid / max(start.kid, 1e-3) - self.coverage
 
     def to_json(self) -> dict[str, float]:

@@ -46,8 +46,9 @@ class Generator:
         Args:
             seed: Not negative.
             index: Candidate numbers k, int64 ``[n]``, not negative.
-            truncation: Psi in (0, 1]: factor of all noise but the numbers that pick a kind of patient. Below 1, images
-                are more typical of their kind and less diverse (the truncation trick: Brock et al. 2019, section 3.1).
+            truncation: Psi in (0, 1]: factor of all noise but the number that picks a kind of patient, which only a
+                mixture has (with a flow it scales everything). Below 1, images are more typical of their kind and less
+                diverse (the truncation trick: Brock et al. 2019, section 3.1).
 
         Returns:
             Standard normal float32 ``[n, noise]`` where truncation is 1.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers import blobs
 from PIL import Image
 
@@ -15,6 +17,7 @@ from PIL import Image
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import generators
+import generators_networks
 from generators_arms import ARMS, Job
 from generators_measures import bars
 from generators_page import section
@@ -64,6 +67,25 @@ def test_an_arm_gives_images_class_by_class(arm: str, tmp_path: Path) -> None:
     else:
         assert made.notes["kimg"] >= 0.2 or made.notes["health"]
         assert made.parameters > 10_000
+
+
+@pytest.mark.parametrize("train", [generators_networks.ddpm, generators_networks.dcgan])
+def test_others_compute_in_bfloat16_where_it_is_native(
+    train: Callable[..., generators_networks.Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if train is generators_networks.ddpm:
+        pytest.importorskip("einops", reason="MONAI's diffusion network needs einops")
+    scans = toy(Path(), SIDE)
+    made = []
+    for native in (False, True):
+        monkeypatch.setattr(generators_networks, "bfloat16_is_native", lambda device, native=native: native)
+        made.append(train(torch.from_numpy(scans.images), torch.from_numpy(scans.labels), "0.064kimg", 0))
+    whole, half = ([p.detach() for p in one.network.parameters()] for one in made)
+    assert all(p.dtype == torch.float32 for p in half)
+    assert not all(torch.equal(p, q) for p, q in zip(whole, half, strict=True))
+    images = made[1].sample(torch.tensor([0, 1]), 0)
+    assert images.dtype == torch.float32
+    assert torch.isfinite(images).all()
 
 
 def test_a_run_measures_keeps_merges_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from generator.conftest import CONFIG, small  # noqa: F401
+from generator.conftest import CONFIG, either, flowing, small  # noqa: F401
 
 from medsyn.generator import Generator, checkpoint
 from medsyn.workspace import GENERATOR, Workspace

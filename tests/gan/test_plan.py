@@ -1,6 +1,15 @@
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+
+from medsyn.compute import bfloat16_is_native
+from medsyn.config import TrainOptions
+from medsyn.gan.building import draft
+from medsyn.gan.material import Material
 from medsyn.gan.plan import MIN_STEPS, steps_and_checks
+
+CPU = torch.device("cpu")
 
 
 def test_images_are_rounded_up_to_whole_steps() -> None:
@@ -15,3 +24,32 @@ def test_time_is_shared_between_steps_and_checks() -> None:
 
 def test_a_budget_that_is_already_gone_still_trains_a_little() -> None:
     assert steps_and_checks("1s", 64, spent=20, step_seconds=0.01, check_seconds=2) == (MIN_STEPS, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "native"),
+    [
+        ({"avx512_bf16": True}, True),
+        ({"avx512_bf16": False, "amx_bf16": True}, True),
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"neon": True}, False),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_computes_in_it(
+    told: dict[str, bool], native: bool, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert bfloat16_is_native(CPU) is native
+    material = Material.open(toy)
+    auto = draft(TrainOptions(), material, CPU, None)
+    assert auto.precision == ("bfloat16" if native else "float32")
+    for asked in ("float32", "bfloat16"):
+        assert draft(TrainOptions(precision=asked), material, CPU, None).precision == asked
+
+
+def test_storing_bfloat16_is_not_computing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not bfloat16_is_native(torch.device("cuda"))
+    assert not bfloat16_is_native(torch.device("mps"))
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not bfloat16_is_native(CPU)

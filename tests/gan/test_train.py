@@ -44,7 +44,7 @@ def test_it_learns_classes_and_modes(trained: tuple[Workspace, TrainResult]) -> 
     clear = distance.min(1) < 0.12  # the nearest two modes lie 0.28 apart
     assert clear.mean() > 0.7
     assert (np.bincount(nearest[clear], minlength=6) >= 10).sum() >= 5
-    # The start, a Gaussian of each class, blends the modes.
+    # The first look is at coarse images that are hardly completed.
     start = json.loads((trained[1].path / "metrics.jsonl").read_text().splitlines()[0])
     assert trained[1].monitor["kid"] < start["kid"]
     assert unfinished(trained[0]) == []
@@ -56,7 +56,7 @@ def test_the_checkpoint_tells_what_it_learnt_from(trained: tuple[Workspace, Trai
     dataset = Dataset.open(workspace.path / "datasets" / "toy-001")
     config = json.loads((result.path / "config.json").read_text())
     assert config["dataset"] == {"name": "toy-001", "content_digest": dataset.digest}
-    assert config["plan"]["kimg"] == result.kimg == pytest.approx(12, abs=0.064)
+    assert config["plan"]["kimg"] == result.kimg == pytest.approx(12, abs=0.032)
     assert config["training"]["images"] == len(dataset.rows("train"))
     subjects = pd.read_parquet(result.path / "subjects.parquet")
     of_train = dataset.table.loc[dataset.rows("train")]
@@ -75,11 +75,14 @@ def test_val_and_test_are_out_of_reach(toy: Path) -> None:
     assert set(material.dataset.table["split"]) == {"train", "tune"}
 
 
-@pytest.mark.parametrize("zoom", [1, 3])  # 16 pixels; 48, where alignment is tried
-def test_interrupted_and_resumed_equals_unbroken(workspace: Workspace, zoom: int) -> None:
+@pytest.mark.parametrize(
+    ("zoom", "prior_steps", "prior"),
+    [(1, 500, "flow"), (3, 0, "mixture")],  # 16 pixels; 48, where alignment is tried
+)
+def test_interrupted_and_resumed_equals_unbroken(workspace: Workspace, zoom: int, prior_steps: int, prior: str) -> None:
     images, labels = toy_images(20)
     write_dataset(workspace, np.kron(images, np.ones((zoom, zoom), np.uint16)), labels)
-    options = TrainOptions(budget="1.2kimg", threads=1, seed=5)
+    options = TrainOptions(budget="1.2kimg", threads=1, seed=5, knobs={"prior_steps": prior_steps})
     whole = run(options, workspace)
     with pytest.raises(KeyboardInterrupt):
         run(options, workspace, Listener(interrupt_after=9))
@@ -88,10 +91,14 @@ def test_interrupted_and_resumed_equals_unbroken(workspace: Workspace, zoom: int
     resumed = run(options.model_copy(update={"resume": True}), workspace)
     assert resumed.resumed
     assert not whole.resumed
-    one, two = (load_file(r.path / "generator.safetensors") for r in (whole, resumed))
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        assert np.array_equal(tensor, two[name]), name
+    # The generator that is kept may be a closed form, the training's own state never is.
+    for file in ("generator.safetensors", "training.safetensors"):
+        one, two = (load_file(r.path / file) for r in (whole, resumed))
+        assert one.keys() == two.keys()
+        for name, tensor in one.items():
+            assert np.array_equal(tensor, two[name]), (file, name)
+    with safe_open(resumed.path / "training.safetensors", framework="numpy") as training:
+        assert json.loads(training.metadata()["state"])["first_stage"]["prior"]["kind"] == prior
     assert (whole.path / "metrics.jsonl").read_text() == (resumed.path / "metrics.jsonl").read_text()
     assert unfinished(workspace) == []
 

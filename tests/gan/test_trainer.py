@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from medsyn.compute import counter_normal, keyed_seed
 from medsyn.errors import UsageError
 from medsyn.gan.plan import Plan
 from medsyn.gan.recipes import RECIPES
@@ -54,7 +55,13 @@ def make(name: str = "latent-r3gan", **changes: object) -> Trainer:
     images, labels = np.random.default_rng(0).random((40, 1, 16, 16), np.float32), np.arange(40) % 2
     plan = plan_of(name, **changes)
     stage = first_stage.fit(
-        plan.first_stage, images, labels, explained=1.0, most=6, halvings=networks.levels(plan.network) - 1
+        plan.first_stage,
+        images,
+        labels,
+        explained=1.0,
+        most=6,
+        halvings=networks.levels(plan.network) - 1,
+        prior_steps=plan.prior_steps,
     )
     torch.manual_seed(0)
     network = networks.build(plan.network, (1, 16, 16), 2)
@@ -92,6 +99,24 @@ def test_every_class_is_shown_as_often_and_coarse_images_are_those_of_the_pair()
     assert torch.allclose(trainer.stage.encode(batch.coarse), trainer.stage.encode(batch.real[-1]), atol=1e-3)
     drawn = make(free=1.0).batch(torch.arange(20))
     assert not torch.allclose(trainer.stage.encode(drawn.coarse), trainer.stage.encode(drawn.real[-1]), atol=0.1)
+
+
+def test_half_of_the_coarse_images_are_drawn_from_the_flow() -> None:
+    trainer = make(free=0.5, prior_steps=500)
+    assert trainer.stage.sizes()["prior"]["kind"] == "flow"
+    index = torch.arange(400)
+    batch = trainer.batch(index)
+    codes, of_the_pair = (trainer.stage.encode(images) for images in (batch.coarse, batch.real[-1]))
+    drawn = trainer.stage.sample(counter_normal(keyed_seed("code", 0), index, trainer.stage.noise), batch.condition)
+    kept, made = ((codes - others).abs().max(1).values < 1e-3 for others in (of_the_pair, drawn))
+    assert torch.equal(kept, ~made)
+    assert made.float().mean() == pytest.approx(0.5, abs=0.1)
+    fixed, before = (
+        {key: value.clone() for key, value in part.items()} for part in (trainer.stage.state_dict(), trainer.state())
+    )
+    assert all(np.isfinite(trainer.step()))
+    assert not torch.equal(before["generator.output.weight"], trainer.generator.output.weight)
+    assert all(torch.equal(value, fixed[key]) for key, value in trainer.stage.state_dict().items())
 
 
 def test_levels_learn_side_by_side() -> None:

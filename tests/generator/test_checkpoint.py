@@ -9,19 +9,24 @@ from medsyn.errors import DataError
 from medsyn.generator import Generator
 
 
+def written(made: Generator, folder: Path) -> Path:
+    digest = generator.save(made, folder)
+    (folder / "config.json").write_text(json.dumps(made.config | {"digest": digest}))
+    return folder
+
+
 @pytest.fixture
 def folder(small: Generator, tmp_path: Path) -> Path:
-    digest = generator.save(small, tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(small.config | {"digest": digest}))
-    return tmp_path
+    return written(small, tmp_path)
 
 
-def test_round_trip(small: Generator, folder: Path, tmp_path: Path) -> None:
+def test_round_trip(either: Generator, tmp_path: Path) -> None:
+    folder = written(either, tmp_path)
     labels, index = np.arange(20) % 3, np.arange(20)
     loaded = generator.load(folder)
-    assert loaded.classes == small.classes
+    assert loaded.classes == either.classes
     assert loaded.image_shape == (1, 12, 12)
-    assert np.array_equal(loaded.sample(labels, 0, index), small.sample(labels, 0, index))
+    assert np.array_equal(loaded.sample(labels, 0, index), either.sample(labels, 0, index))
     before = (folder / "generator.safetensors").read_bytes()
     assert generator.save(loaded, folder) == loaded.config["digest"]
     assert (folder / "generator.safetensors").read_bytes() == before
@@ -57,6 +62,7 @@ def test_missing_files(folder: Path, name: str) -> None:
             }
         },
         {"first_stage": {"kind": "pca", "coefficients": 9, "prior": {"kind": "oracle"}}},
+        {"first_stage": {"kind": "pca", "coefficients": 9, "prior": {"kind": "flow", "classes": 3}}},
         {"condition_schema": {"class": {"kind": "continuous"}}},
         {"condition_schema": {}},
         {"image_shape": [1, 10, 10]},

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from medsyn.generator import first_stage
 from medsyn.generator.first_stage import PCA
 from medsyn.generator.first_stage import components as module
 
@@ -49,13 +50,18 @@ def test_detail_is_what_the_components_cannot_say() -> None:
     assert torch.allclose(stage.encode(completed), stage.encode(torch.from_numpy(images)), atol=1e-3)
 
 
-def test_samples_of_a_class_look_like_that_class() -> None:
+@pytest.mark.parametrize(("prior_steps", "prior"), [(0, "mixture"), (500, "flow")])
+def test_samples_of_a_class_look_like_that_class(prior_steps: int, prior: str) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 2
     images = rng.normal(0.3, 0.02, (300, 1, 8, 8)).astype(np.float32)
     images[labels == 1, :, :4] += 0.4
-    stage = PCA.fit(images, labels, explained=0.99, most=6)
-    condition = torch.eye(2).repeat_interleave(50, 0)
-    made = stage.decode(stage.sample(torch.randn(100, stage.noise), condition))
+    stage = PCA.fit(images, labels, explained=0.99, most=6, prior_steps=prior_steps)
+    assert stage.sizes()["prior"]["kind"] == prior
+    condition, noise = torch.eye(2).repeat_interleave(50, 0), torch.randn(100, stage.noise)
+    made = stage.decode(stage.sample(noise, condition))
     upper = made[:, 0, :4].mean((1, 2))
     assert upper[:50].max() < 0.5 < upper[50:].min()
+    rebuilt = first_stage.build(stage.sizes(), (1, 8, 8))
+    rebuilt.load_state_dict(stage.state_dict())
+    assert torch.equal(rebuilt.decode(rebuilt.sample(noise, condition)), made)

@@ -17,8 +17,8 @@ class Recipe:
         network: Side of the images -> ``kind`` and sizes of the generator, see `medsyn.generator.networks`.
         discriminator: Side of the images -> sizes of `medsyn.gan.discriminator.Discriminator`.
         objective: Name in `medsyn.gan.objectives.OBJECTIVES`.
-        learning_rate: Of Adam, at the start.
-        gamma: Weight of the objective's penalty, at the start.
+        learning_rate: Of Adam, at its height.
+        gamma: Weight of the objective's penalty.
         penalty_every: Steps from one penalty to the next, which then weighs as much more (lazy regularisation: Karras
             et al. 2020, StyleGAN2, appendix B).
         free: Share of the coarse images that are drawn rather than those of the paired real images.

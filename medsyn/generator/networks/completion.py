@@ -15,10 +15,10 @@ from medsyn.generator.networks.blocks import ResidualBlock, activate, double, ha
 class CompletionGenerator(nn.Module):
     """A U-Net (Ronneberger et al. 2015) with noise at every level.
 
-    Most of what tells one patient from the next lies in a few dozen coarse directions, and there a mixture of Gaussians
-    fits as well as new patients do. What no closed form can say is the rest: edges, ribs, vessels. They depend on their
-    surroundings, so that every place of every image teaches them, and a coarse real image comes with its own true
-    details: a discriminator compares the two versions of one patient.
+    Most of what tells one patient from the next lies in a few dozen coarse directions, which a first stage draws. What
+    it cannot say is the rest: edges, ribs, vessels. They depend on their surroundings, so that every place of every
+    image teaches them, and a coarse real image comes with its own true details: a discriminator compares the two
+    versions of one patient.
 
     Args:
         image_shape: ``(C, H, W)``.
