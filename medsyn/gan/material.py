@@ -15,7 +15,7 @@ import torch
 from medsyn.compute import numpy_rng
 from medsyn.data import Dataset
 from medsyn.errors import DataError
-from medsyn.gan import pictures
+from medsyn.gan import training_images
 from medsyn.gan.monitor import MIN_REFERENCE
 
 MIN_IMAGES = 20
@@ -69,9 +69,9 @@ class Material:
             )
         return material
 
-    def pictures_on(self, device: torch.device) -> torch.Tensor | pictures.OnDisk:
+    def images_on(self, device: torch.device) -> torch.Tensor | training_images.OnDisk:
         """The training images ``[n, C, H, W]``, float32 in [0, 1]."""
-        return pictures.load(self.dataset, self.train, device)
+        return training_images.load(self.dataset, self.train, device)
 
     @cached_property
     def few(self) -> np.ndarray:

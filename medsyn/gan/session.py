@@ -70,7 +70,7 @@ class Session:
         self._stage = stage
         schema, shape = material.dataset.condition_schema, material.dataset.image_shape
         network = building.network_of(plan, shape, width(schema))
-        images = material.pictures_on(self.device)
+        images = material.images_on(self.device)
         labels = torch.tensor(material.train_labels, device=self.device)
         self.trainer = Trainer(plan, stage, network, images, labels, schema, world)
         self.watch = Watch(plan, self.trainer.objective.critic_steps, math.prod(shape), material.dataset.classes)

@@ -15,8 +15,8 @@ from medsyn.gan import discriminator
 from medsyn.gan.diffaugment import DRAWS, diffaugment
 from medsyn.gan.distributed import World
 from medsyn.gan.objectives import OBJECTIVES
-from medsyn.gan.pictures import Pictures
 from medsyn.gan.plan import Plan
+from medsyn.gan.training_images import TrainingImages
 from medsyn.generator.condition import of_classes
 from medsyn.generator.first_stage import FirstStage
 from medsyn.generator.model import complete_apart
@@ -63,7 +63,7 @@ class Trainer:
         plan: Plan,
         stage: FirstStage,
         network: nn.Module,
-        images: Pictures,
+        images: TrainingImages,
         labels: torch.Tensor,
         schema: dict[str, dict[str, object]],
         world: World = World(),

@@ -16,7 +16,7 @@ PORTION = 4096
 """Images that are read at a time: what is stored becomes float32 by way of float64."""
 
 
-class Pictures(Protocol):
+class TrainingImages(Protocol):
     """What a `torch.Tensor` float32 ``[n, C, H, W]`` in [0, 1] has, and `OnDisk` too."""
 
     @property

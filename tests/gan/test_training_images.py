@@ -6,7 +6,7 @@ import torch
 
 from gan.toy import toy_images, write_dataset
 from medsyn.config import TrainOptions
-from medsyn.gan import material, pictures, run
+from medsyn.gan import material, run, training_images
 from medsyn.gan.material import Material
 from medsyn.generator import load
 from medsyn.workspace import Workspace
@@ -15,13 +15,13 @@ CPU = torch.device("cpu")
 
 
 def test_read_as_they_are_shown_they_are_the_same_numbers(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "PORTION", 7)
+    monkeypatch.setattr(training_images, "PORTION", 7)
     of = Material.open(toy)
-    resident = pictures.load(of.dataset, of.train, CPU)
-    monkeypatch.setattr(pictures, "RESIDENT", 0)
-    read = pictures.load(of.dataset, of.train, CPU)
+    resident = training_images.load(of.dataset, of.train, CPU)
+    monkeypatch.setattr(training_images, "RESIDENT", 0)
+    read = training_images.load(of.dataset, of.train, CPU)
     assert isinstance(resident, torch.Tensor)
-    assert isinstance(read, pictures.OnDisk)
+    assert isinstance(read, training_images.OnDisk)
     assert read.shape == resident.shape
     assert np.array_equal(resident.numpy(), of.dataset.images(of.train))
     for rows in ([5, 5, 0, 140], []):
@@ -33,7 +33,7 @@ def test_a_training_from_disk_is_that_from_memory(
 ) -> None:
     options = TrainOptions(budget="0.5kimg", threads=1)
     one = load(run(options, workspace).path).state()
-    monkeypatch.setattr(pictures, "RESIDENT", 0)
+    monkeypatch.setattr(training_images, "RESIDENT", 0)
     two = load(run(options, workspace).path).state()
     assert all(torch.equal(value, two[key]) for key, value in one.items())
 
