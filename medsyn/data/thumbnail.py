@@ -12,7 +12,7 @@ SIDE = 32
 """Of a thumbnail, in pixels."""
 
 
-def thumbnails_of(
+def thumbnails_of_stored(
     pixels: np.ndarray,
     slope: np.ndarray | float,
     intercept: np.ndarray | float,
@@ -20,7 +20,7 @@ def thumbnails_of(
     high: np.ndarray | float,
     inverted: np.ndarray | bool,
 ) -> np.ndarray:
-    """What near-duplicates are found by: images as they are shown, small; see `thumbnail`.
+    """Thumbnails of images as they are stored, made of what is shown of them; see `thumbnail`.
 
     Args:
         pixels: Stored ``[n, C, H, W]``.

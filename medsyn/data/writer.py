@@ -32,7 +32,7 @@ from medsyn.data.schema import (
     Split,
 )
 from medsyn.data.settling import Dropped, Images, Settled
-from medsyn.data.thumbnail import SIDE, thumbnails_of
+from medsyn.data.thumbnail import SIDE, thumbnails_of_stored
 
 SHARD_BYTES = 64 * 2**20
 BATCH = 4096
@@ -95,7 +95,7 @@ class DatasetWriter:
         columns["mask_digest"] = [None if mask is None else digest(mask)]
         if thumbnail is None:
             ends = (record.display_low, record.display_high)
-            thumbnail = thumbnails_of(pixels[None], record.slope, record.intercept, *ends, record.inverted)[0]
+            thumbnail = thumbnails_of_stored(pixels[None], record.slope, record.intercept, *ends, record.inverted)[0]
         self.extend(columns, pixels[None], None if mask is None else mask[None], thumbnail[None])
 
     def extend(
@@ -111,7 +111,7 @@ class DatasetWriter:
             columns: Every column of `ImageRecord`, with the digests, ``n`` values each.
             pixels: ``[n, C, H, W]`` of the writer's shape and dtype.
             masks: Segmentations ``[n, H, W]`` uint8, of which those with ``has_mask`` count; None where none has.
-            thumbnails: uint8 ``[n, SIDE, SIDE]``, see `thumbnails_of`.
+            thumbnails: uint8 ``[n, SIDE, SIDE]``, see `thumbnails_of_stored`.
 
         Raises:
             ValueError: Another shape or dtype.

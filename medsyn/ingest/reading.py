@@ -11,7 +11,7 @@ import numpy as np
 
 from medsyn.data.digest import digest
 from medsyn.data.resize import fit_mask, pad, shrink_all
-from medsyn.data.thumbnail import thumbnails_of
+from medsyn.data.thumbnail import thumbnails_of_stored
 from medsyn.ingest import dicom, isolation, medmnist, nifti, raster
 from medsyn.ingest.block import Block
 from medsyn.ingest.deidentify import keyed
@@ -214,7 +214,7 @@ def _finish(batch: _Batch, common: Display | None, result: FileResult, recipe: R
     stored, slopes, intercepts = _stored(batch, displays, recipe)
     low, high = (np.array([getattr(display, end) for display in displays]) for end in ("low", "high"))
     inverted = np.array([plane.inverted for plane in planes])
-    thumbnails = thumbnails_of(stored, slopes, intercepts, low, high, inverted)
+    thumbnails = thumbnails_of_stored(stored, slopes, intercepts, low, high, inverted)
     masks = None
     if any(mask is not None for mask in batch.masks):
         none = np.zeros((recipe.size, recipe.size), np.uint8)
