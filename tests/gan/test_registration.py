@@ -86,7 +86,7 @@ def test_the_model_brings_its_own_code(model: Path, tmp_path: Path) -> None:
 
 def test_the_next_training_is_champion_when_it_is_better(workspace: Workspace, toy: Path) -> None:
     short = run(TrainOptions(budget="0.2kimg", threads=1), workspace)
-    better = run(TrainOptions(budget="4kimg", threads=1), workspace)
+    better = run(TrainOptions(budget="8kimg", threads=1), workspace)
     again = run(TrainOptions(budget="0.2kimg", threads=1, seed=1), workspace)
     uris = [short.registered, better.registered, again.registered]
     assert uris == [f"models:/{NAME}@champion", f"models:/{NAME}@champion", f"models:/{NAME}/3"]
