@@ -88,7 +88,8 @@ def test_an_image_is_shown_with_the_same_numbers_whatever_the_batch() -> None:
     whole = trainer.batch(torch.arange(16))
     for first in (0, 4, 12):
         part = trainer.batch(torch.arange(first, first + 4))
-        for one, other in zip(whole, part, strict=True):
+        pairs = zip([*whole.real, *whole[1:]], [*part.real, *part[1:]], strict=True)
+        for one, other in pairs:
             assert torch.equal(one[first : first + 4], other)
 
 
