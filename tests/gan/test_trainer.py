@@ -61,7 +61,7 @@ def make(name: str = "latent-r3gan", **changes: object) -> Trainer:
         explained=1.0,
         most=6,
         halvings=networks.levels(plan.network) - 1,
-        prior_steps=plan.prior_steps,
+        prior=first_stage.PriorTraining(plan.prior_steps),
     )
     torch.manual_seed(0)
     network = networks.build(plan.network, (1, 16, 16), 2)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from medsyn.generator import first_stage
-from medsyn.generator.first_stage import PCA
+from medsyn.generator.first_stage import PCA, PriorTraining
 from medsyn.generator.first_stage import components as module
 
 
@@ -56,7 +56,7 @@ def test_samples_of_a_class_look_like_that_class(prior_steps: int, prior: str) -
     labels = np.arange(300) % 2
     images = rng.normal(0.3, 0.02, (300, 1, 8, 8)).astype(np.float32)
     images[labels == 1, :, :4] += 0.4
-    stage = PCA.fit(images, labels, explained=0.99, most=6, prior_steps=prior_steps)
+    stage = PCA.fit(images, labels, explained=0.99, most=6, prior=PriorTraining(prior_steps))
     assert stage.sizes()["prior"]["kind"] == prior
     condition, noise = torch.eye(2).repeat_interleave(50, 0), torch.randn(100, stage.noise)
     made = stage.decode(stage.sample(noise, condition))
