@@ -6,6 +6,7 @@ import torch
 from medsyn.compute import bfloat16_is_native
 from medsyn.config import TrainOptions
 from medsyn.gan.building import draft
+from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.plan import MIN_STEPS, steps_and_checks
 
@@ -41,10 +42,10 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
     assert bfloat16_is_native(CPU) is native
     material = Material.open(toy)
-    auto = draft(TrainOptions(), material, CPU, None)
+    auto = draft(TrainOptions(), material, World(), None)
     assert auto.precision == ("bfloat16" if native else "float32")
     for asked in ("float32", "bfloat16"):
-        assert draft(TrainOptions(precision=asked), material, CPU, None).precision == asked
+        assert draft(TrainOptions(precision=asked), material, World(), None).precision == asked
 
 
 def test_storing_bfloat16_is_not_computing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
