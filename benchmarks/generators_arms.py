@@ -22,7 +22,7 @@ from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions
 from medsyn.evaluate.checks.references import class_gaussian, copy_of_train, smote_in_pixels
 from medsyn.gan.recipes import RECIPES
-from medsyn.generator.first_stage import PCA
+from medsyn.generator.first_stage import PCA, Fitting
 
 MIXTURE_COMPONENTS = 256
 
@@ -128,7 +128,7 @@ def _network(train: Callable[..., Any], job: Job) -> Made:
 
 def _mixture(job: Job) -> Made:
     clock = _Clock()
-    stage = PCA.fit(job.train.images, job.train.labels, explained=1.0, most=MIXTURE_COMPONENTS)
+    stage = PCA.fit(job.train.images, job.train.labels, Fitting(explained=1.0, most=MIXTURE_COMPONENTS))
     wall, cpu = clock()
     condition = torch.nn.functional.one_hot(torch.from_numpy(job.labels), len(job.counts)).float()
     noise = counter_normal(keyed_seed("mixture", job.seed), torch.arange(len(condition)), stage.noise)

@@ -16,7 +16,7 @@ from medsyn.gan.monitor import Monitor
 from medsyn.gan.plan import EXPLAINED, Plan, most_coefficients, prior_steps
 from medsyn.gan.recipes import RECIPES
 from medsyn.generator import Generator, first_stage, networks
-from medsyn.generator.first_stage import FirstStage, PriorTraining
+from medsyn.generator.first_stage import FirstStage, Fitting, PriorTraining
 
 CLOSED_FORM, CLOSED_FORM_EXPLAINED, IMAGES_PER_COMPONENT = 256, 0.99, 4
 """Components of the closed form at most, the share of the variance that suffices, and images for each component: more
@@ -104,10 +104,12 @@ def fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, to
         plan.first_stage,
         material.few_images,
         material.few_labels,
-        explained=plan.explained,
-        most=plan.coefficients,
-        halvings=networks.levels(plan.network) - 1,
-        prior=PriorTraining(plan.prior_steps, plan.seed, material.few_units),
+        Fitting(
+            explained=plan.explained,
+            most=plan.coefficients,
+            halvings=networks.levels(plan.network) - 1,
+            prior=PriorTraining(plan.prior_steps, plan.seed, material.few_units),
+        ),
     )
     return stage.sizes(), stage.state_dict()
 
@@ -126,12 +128,12 @@ def network_of(plan: Plan, image_shape: tuple[int, int, int], condition: int) ->
         return networks.build(plan.network, image_shape, condition)
 
 
-def closed_forms(plan: Plan, material: Material, device: torch.device) -> Iterator[Generator]:
+def closed_forms(material: Material, device: torch.device) -> Iterator[Generator]:
     """What no training is needed for: mixtures of as many components as the images allow, and nothing added."""
     images, labels = material.few_images, material.few_labels
     most = max(8, min(CLOSED_FORM, len(images) // IMAGES_PER_COMPONENT))
     for kind in ("pca", "aligned-pca") if material.dataset.image_shape[-1] >= ALIGNMENT_PAYS else ("pca",):
-        stage = first_stage.fit(kind, images, labels, explained=CLOSED_FORM_EXPLAINED, most=most)
+        stage = first_stage.fit(kind, images, labels, Fitting(explained=CLOSED_FORM_EXPLAINED, most=most))
         yield generator_of(material, stage, {"kind": "none"}, None, device)
 
 

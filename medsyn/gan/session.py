@@ -273,7 +273,7 @@ class Session:
     def _begin_from_closed_form(self) -> None:
         """A training that does not get beyond what needs no training must not be what is kept."""
         if self._monitor is not None and self.plan.first_stage == "pca":
-            forms = list(building.closed_forms(self.plan, self.material, self.device))
+            forms = list(building.closed_forms(self.material, self.device))
             checks = [self._monitor.check(form) for form in forms]
             best = min(range(len(forms)), key=lambda i: checks[i].kid)
             self._best, self.closed_form = forms[best], True

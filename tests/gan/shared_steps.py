@@ -29,7 +29,7 @@ def steps(world: World) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
     for name in RECIPES:
         plan = plan_of(name, diffaugment=("translation", "brightness"), ramp=0.5)
-        stage = first_stage.fit(plan.first_stage, images, labels, explained=1.0, most=6)
+        stage = first_stage.fit(plan.first_stage, images, labels, first_stage.Fitting(explained=1.0, most=6))
         torch.manual_seed(world.rank)  # only rank 0's start may count
         network = networks.build(plan.network, (1, 16, 16), 2)
         trainer = Trainer(plan, stage, network, torch.from_numpy(images), torch.from_numpy(labels), SCHEMA, world)

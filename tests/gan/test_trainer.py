@@ -58,10 +58,12 @@ def make(name: str = "latent-r3gan", **changes: object) -> Trainer:
         plan.first_stage,
         images,
         labels,
-        explained=1.0,
-        most=6,
-        halvings=networks.levels(plan.network) - 1,
-        prior=first_stage.PriorTraining(plan.prior_steps),
+        first_stage.Fitting(
+            explained=1.0,
+            most=6,
+            halvings=networks.levels(plan.network) - 1,
+            prior=first_stage.PriorTraining(plan.prior_steps),
+        ),
     )
     torch.manual_seed(0)
     network = networks.build(plan.network, (1, 16, 16), 2)

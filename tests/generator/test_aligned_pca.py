@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from medsyn.generator import first_stage
-from medsyn.generator.first_stage import PCA, AlignedPCA
+from medsyn.generator.first_stage import PCA, AlignedPCA, Fitting
 from medsyn.generator.first_stage.aligned_pca import align, field, inverse, warp
 
 LABELS = np.arange(60) % 2
@@ -37,7 +37,7 @@ def test_alignment_makes_images_alike(discs: np.ndarray) -> None:
 
 
 def test_codes_give_the_images_back(discs: np.ndarray) -> None:
-    stage = AlignedPCA.fit(discs, LABELS, explained=0.999, most=20)
+    stage = AlignedPCA.fit(discs, LABELS, Fitting(explained=0.999, most=20))
     images = torch.from_numpy(discs)
     codes = stage.encode(images)
     assert codes.shape == (60, stage.noise - 1)
@@ -55,8 +55,8 @@ def test_half_a_disc_does_not_appear_where_plain_components_blend(discs: np.ndar
         made = stage.decode(stage.sample(noise, torch.eye(2).repeat(50, 1)))
         return float(torch.cdist(made.flatten(1), torch.from_numpy(discs).flatten(1)).min(1).values.mean())
 
-    aligned = AlignedPCA.fit(discs, LABELS, explained=0.99, most=6)
-    plain = PCA.fit(discs, LABELS, explained=1.0, most=aligned.noise - 1)
+    aligned = AlignedPCA.fit(discs, LABELS, Fitting(explained=0.99, most=6))
+    plain = PCA.fit(discs, LABELS, Fitting(explained=1.0, most=aligned.noise - 1))
     assert gap(aligned) < gap(plain)
 
 

@@ -83,9 +83,9 @@ def test_it_learns_from_changed_codes_and_makes_unchanged_ones() -> None:
     assert made[:, 1].std() < 0.25  # with the changes untold: 0.87
 
 
-def test_no_copy_of_a_held_out_image_is_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes, labels = rings(40)
-    codes[:, 2] = np.arange(40)
+@pytest.fixture
+def learnt(monkeypatch: pytest.MonkeyPatch) -> set[float]:
+    """The third coefficient of every code that a flow learns from."""
     seen: set[float] = set()
     real = ClassFlow.loss
 
@@ -95,26 +95,23 @@ def test_no_copy_of_a_held_out_image_is_learnt_from(monkeypatch: pytest.MonkeyPa
         return real(self, codes, *rest)
 
     monkeypatch.setattr(ClassFlow, "loss", listen)
+    return seen
+
+
+def test_no_copy_of_a_held_out_image_is_learnt_from(learnt: set[float]) -> None:
+    codes, labels = rings(40)
+    codes[:, 2] = np.arange(40)
     ClassFlow.fit(codes, labels, PriorTraining(20), [(codes, np.ones((40, 1), np.float32))])
-    assert len(seen) == 36  # every eighth of each class of 20: two are held out
+    assert len(learnt) == 36  # every eighth of each class of 20: two are held out
 
 
-def test_images_of_one_unit_are_held_out_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_one_unit_are_held_out_together(learnt: set[float]) -> None:
     """Slices of a head resemble each other: a flow that is judged on neighbours of what it knows stops too late."""
     codes, labels = rings(80)
     units = np.arange(80) // 4 * 2 + labels  # two of a class each
     codes[:, 2] = units
-    seen: set[float] = set()
-    real = ClassFlow.loss
-
-    def listen(self: ClassFlow, codes: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        if torch.is_grad_enabled():
-            seen.update(codes[:, 2].tolist())
-        return real(self, codes, *rest)
-
-    monkeypatch.setattr(ClassFlow, "loss", listen)
     ClassFlow.fit(codes, labels, PriorTraining(40, units=units.astype(str)))
-    assert len(seen) == 36  # of 20 units a class, two are held out with all they have
+    assert len(learnt) == 36  # of 20 units a class, two are held out with all they have
 
 
 def test_a_flow_that_diverges_gives_way_to_a_mixture(monkeypatch: pytest.MonkeyPatch) -> None:

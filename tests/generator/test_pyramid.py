@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from medsyn.generator import networks
-from medsyn.generator.first_stage import PCA
+from medsyn.generator.first_stage import PCA, Fitting
 from medsyn.generator.model import complete, complete_apart
 from medsyn.generator.networks.pyramid import at_sizes, doubled, finer, halved, halvings
 
@@ -22,7 +22,7 @@ def pyramid() -> torch.nn.Module:
 @pytest.fixture
 def stage() -> PCA:
     images = np.random.default_rng(0).random((60, 1, 48, 32), np.float32)
-    return PCA.fit(images, np.arange(60) % 2, explained=1.0, most=5, halvings=2)
+    return PCA.fit(images, np.arange(60) % 2, Fitting(explained=1.0, most=5, halvings=2))
 
 
 def test_sizes_halve_and_what_is_finer_is_what_they_lose() -> None:

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from medsyn.errors import DataError
 from medsyn.generator.first_stage.aligned_pca import AlignedPCA
+from medsyn.generator.first_stage.fitting import Fitting
 from medsyn.generator.first_stage.flow import PriorTraining
 from medsyn.generator.first_stage.none import NoStage
 from medsyn.generator.first_stage.pca import PCA
+from medsyn.generator.kinds import kind_and_sizes
 
 
 class FirstStage(Protocol):
@@ -63,35 +64,20 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn
     Raises:
         DataError: A kind that this medsyn does not know.
     """
-    sizes = dict(config)
-    kind = sizes.pop("kind", None)
-    if kind not in FIRST_STAGES:
-        raise DataError(f"first stage '{kind}' is not known", where="config.json", mend="Upgrade medsyn.")
-    return FIRST_STAGES[kind](image_shape, **sizes)
+    made, sizes = kind_and_sizes(config, FIRST_STAGES, "first stage")
+    return made(image_shape, **sizes)
 
 
-def fit(
-    kind: str,
-    images: np.ndarray,
-    labels: np.ndarray,
-    *,
-    explained: float,
-    most: int,
-    halvings: int = 0,
-    prior: PriorTraining = PriorTraining(),
-) -> PCA | AlignedPCA | NoStage:
+def fit(kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> PCA | AlignedPCA | NoStage:
     """Fit one kind of first stage.
 
     Args:
         kind: A name in `FIRST_STAGES`.
         images: float32 ``[n, C, H, W]`` in [0, 1].
         labels: int64 ``[n]``; every class occurs.
-        explained: Share of the variance to keep, if ``most`` components suffice for it.
-        most: Components at most.
-        halvings: Of the images, before.
-        prior: How what makes new codes is trained.
+        fitting: What is wished for.
     """
-    return FIRST_STAGES[kind].fit(images, labels, explained=explained, most=most, halvings=halvings, prior=prior)
+    return FIRST_STAGES[kind].fit(images, labels, fitting)
 
 
-__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "NoStage", "PriorTraining", "build", "fit"]
+__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "Fitting", "NoStage", "PriorTraining", "build", "fit"]

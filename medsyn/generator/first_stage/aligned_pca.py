@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from medsyn.compute import numpy_rng
 from medsyn.generator.first_stage import prior as priors
 from medsyn.generator.first_stage.components import Components, principal
-from medsyn.generator.first_stage.flow import PriorTraining
+from medsyn.generator.first_stage.fitting import Fitting
 
 CONTROLS = 4
 """Control points a side of the displacement field: 32 numbers an image, position and size among them."""
@@ -51,31 +51,23 @@ class AlignedPCA(nn.Module):
         self.register_buffer("target", torch.zeros(TARGET_COMPONENTS, pixels))
 
     @classmethod
-    def fit(
-        cls,
-        images: np.ndarray,
-        labels: np.ndarray,
-        *,
-        explained: float,
-        most: int,
-        halvings: int = 0,
-        prior: PriorTraining = PriorTraining(),
-    ) -> AlignedPCA:
+    def fit(cls, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> AlignedPCA:
         """Align and fit.
 
         Args:
             images: float32 ``[n, C, H, W]`` in [0, 1].
             labels: int64 ``[n]``; every class occurs.
-            explained: Share of the variance to keep, of appearance and of shape alike.
-            most: Components of the appearance at most.
-            prior: As of `PCA.fit`.
+            fitting: What is wished for; `explained` of appearance and of shape alike, `most` of the appearance. Images
+                are never halved: it is the kind for those that have details to align.
         """
         x = torch.tensor(images)
         controls, (mean, target) = align(x)
-        appearance = principal(warp(x, field(controls, x.shape[-2:])).numpy(), explained=explained, most=most)
-        shape = principal(controls.numpy(), explained=explained, most=2 * CONTROLS**2)
+        appearance = principal(
+            warp(x, field(controls, x.shape[-2:])).numpy(), explained=fitting.explained, most=fitting.most
+        )
+        shape = principal(controls.numpy(), explained=fitting.explained, most=2 * CONTROLS**2)
         codes = np.concatenate([appearance.codes, shape.codes], 1)
-        made = priors.fit(codes, labels, prior)
+        made = priors.fit(codes, labels, fitting.prior)
         stage = cls(tuple(images.shape[1:]), len(appearance.scale), len(shape.scale), made.sizes())
         stage.appearance.take(appearance)
         stage.shape.take(shape)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from medsyn.generator.first_stage.flow import PriorTraining
+from medsyn.generator.first_stage.fitting import Fitting
 
 
 class NoStage(nn.Module):
@@ -23,16 +23,7 @@ class NoStage(nn.Module):
         self.image_shape = image_shape
 
     @classmethod
-    def fit(
-        cls,
-        images: np.ndarray,
-        labels: np.ndarray,
-        *,
-        explained: float,
-        most: int,
-        halvings: int = 0,
-        prior: PriorTraining = PriorTraining(),
-    ) -> NoStage:
+    def fit(cls, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> NoStage:
         """There is nothing to fit: only the shape of ``images`` counts."""
         return cls(tuple(images.shape[1:]))
 

@@ -12,7 +12,8 @@ from medsyn.compute import keyed_seed
 from medsyn.generator.first_stage import prior as priors
 from medsyn.generator.first_stage.changes import changed
 from medsyn.generator.first_stage.components import Components, principal
-from medsyn.generator.first_stage.flow import BATCH, PriorTraining
+from medsyn.generator.first_stage.fitting import Fitting
+from medsyn.generator.first_stage.flow import BATCH
 from medsyn.generator.networks.pyramid import at_sizes
 
 COPIES = 15
@@ -39,33 +40,21 @@ class PCA(Components):
         self.noise, self.picks = self.prior.noise, self.prior.picks
 
     @classmethod
-    def fit(
-        cls,
-        images: np.ndarray,
-        labels: np.ndarray,
-        *,
-        explained: float,
-        most: int,
-        halvings: int = 0,
-        prior: PriorTraining = PriorTraining(),
-    ) -> PCA:
+    def fit(cls, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> PCA:
         """Fit to training images.
 
         Args:
             images: float32 ``[n, C, H, W]`` in [0, 1].
             labels: int64 ``[n]``; every class occurs.
-            explained: Share of the variance to keep, if ``most`` components suffice for it.
-            most: Components at most.
-            halvings: Of the images, before.
-            prior: How what makes new coefficients is trained.
+            fitting: What is wished for.
         """
-        small = at_sizes(torch.from_numpy(images), halvings + 1)[0].numpy()
-        found = principal(small, explained=explained, most=most)
-        enough = min(COPIES, math.ceil(prior.steps * BATCH / len(small)))
-        copies = (changed(small, keyed_seed(prior.seed, copy)) for copy in range(enough))
+        small = at_sizes(torch.from_numpy(images), fitting.halvings + 1)[0].numpy()
+        found = principal(small, explained=fitting.explained, most=fitting.most)
+        enough = min(COPIES, math.ceil(fitting.prior.steps * BATCH / len(small)))
+        copies = (changed(small, keyed_seed(fitting.prior.seed, copy)) for copy in range(enough))
         moved = ((found.of(arrays), told) for arrays, told in copies)
-        made = priors.fit(found.codes, labels, prior, moved)
-        stage = cls(tuple(images.shape[1:]), len(found.scale), made.sizes(), halvings)
+        made = priors.fit(found.codes, labels, fitting.prior, moved)
+        stage = cls(tuple(images.shape[1:]), len(found.scale), made.sizes(), fitting.halvings)
         stage.prior = made
         stage.take(found)
         return stage

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from medsyn.errors import DataError
 from medsyn.generator.first_stage.flow import Changed, ClassFlow, PriorTraining
 from medsyn.generator.first_stage.mixture import ClassMixture
+from medsyn.generator.kinds import kind_and_sizes
 
 Prior = ClassMixture | ClassFlow
 PRIORS: dict[str, type[ClassMixture] | type[ClassFlow]] = {"mixture": ClassMixture, "flow": ClassFlow}
@@ -29,11 +29,8 @@ def build(config: dict[str, Any], codes: int) -> Prior:
     Raises:
         DataError: A kind that this medsyn does not know.
     """
-    sizes = dict(config)
-    kind = sizes.pop("kind", None)
-    if kind not in PRIORS:
-        raise DataError(f"prior '{kind}' is not known", where="config.json", mend="Upgrade medsyn.")
-    return PRIORS[kind](codes, **sizes)
+    made, sizes = kind_and_sizes(config, PRIORS, "prior")
+    return made(codes, **sizes)
 
 
 def fit(codes: np.ndarray, labels: np.ndarray, training: PriorTraining, changed: Iterable[Changed] = ()) -> Prior:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from medsyn.errors import DataError
+from medsyn.generator.kinds import kind_and_sizes
 from medsyn.generator.networks.completion import CompletionGenerator
 from medsyn.generator.networks.conv import ConvGenerator
 from medsyn.generator.networks.none import NoNetwork
@@ -30,14 +30,11 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int], condition: 
     Raises:
         DataError: A kind that this medsyn does not know.
     """
-    sizes = dict(config)
-    kind = sizes.pop("kind", None)
-    if kind == "pyramid":
+    if config.get("kind") == "pyramid":
         shapes = shapes_of_levels(image_shape, levels(config))
-        return Pyramid([build(*of, condition) for of in zip(sizes["levels"], shapes, strict=True)])
-    if kind not in NETWORKS:
-        raise DataError(f"network '{kind}' is not known", where="config.json", mend="Upgrade medsyn.")
-    return NETWORKS[kind](image_shape, condition, **sizes)
+        return Pyramid([build(*of, condition) for of in zip(config["levels"], shapes, strict=True)])
+    made, sizes = kind_and_sizes(config, NETWORKS, "network")
+    return made(image_shape, condition, **sizes)
 
 
 def levels(config: dict[str, Any]) -> int:
