@@ -13,7 +13,7 @@ from medsyn.errors import UsageError
 from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Monitor
-from medsyn.gan.plan import EXPLAINED, Plan, most_coefficients, prior_steps
+from medsyn.gan.plan import EXPLAINED, FEW_IMAGES, Plan, most_coefficients, prior_steps
 from medsyn.gan.recipes import RECIPES
 from medsyn.generator import Generator, first_stage, networks
 from medsyn.generator.first_stage import FirstStage, Fitting, PriorTraining
@@ -27,9 +27,9 @@ ALIGNMENT_PAYS = 48
 
 SAMPLING_BATCH = 64
 
-BATCH, BATCH_OF_A_GPU = 32, 256
-"""Images a step; of every GPU. A CPU shows hardly more of them a second in larger steps, which then are fewer; a GPU
-needs many to be busy (256: R3GAN's own; not measured on GPU)."""
+BATCH, BATCH_OF_FEW, BATCH_OF_A_GPU = 32, 16, 256
+"""Images a step; where there are few to complete; of every GPU. A CPU shows hardly more of them a second in larger
+steps, which then are fewer; a GPU needs many to be busy (256: R3GAN's own; not measured on GPU)."""
 
 
 def draft(options: TrainOptions, material: Material, world: World, init_from: str | None) -> Plan:
@@ -51,12 +51,13 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
             f"unknown recipe '{options.recipe}'", where="--recipe", mend=f"There are: {', '.join(RECIPES)}."
         )
     recipe, side = RECIPES[options.recipe], material.dataset.image_shape[-1]
+    coarse, few = recipe.first_stage != "none", len(material.train) < FEW_IMAGES
     policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment != "off" else ()
     plan = Plan(
         recipe=options.recipe,
         budget=options.budget,
         seed=options.seed,
-        batch=options.batch or (BATCH_OF_A_GPU * world.size if world.device.type == "cuda" else BATCH),
+        batch=options.batch or _batch(world, coarse and few),
         steps=10**6,
         checks=1,
         first_stage=recipe.first_stage,
@@ -70,6 +71,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         gamma=recipe.gamma,
         penalty_every=recipe.penalty_every,
         free=recipe.free,
+        varied=float(coarse and few),
         ramp=recipe.ramp,
         final=0.1,
         ema_kimg=recipe.ema_kimg,
@@ -84,6 +86,12 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         width=1.0,
     ).turned(options.knobs)
     return plan.widened()
+
+
+def _batch(world: World, few: bool) -> int:
+    if world.device.type == "cuda":
+        return BATCH_OF_A_GPU * world.size
+    return BATCH_OF_FEW if few else BATCH
 
 
 def _precision(asked: str, device: torch.device) -> str:

@@ -23,6 +23,9 @@ PRIOR_STEPS = 8000
 PRIOR_STEPS_PER_SECOND, PRIOR_STEPS_PER_KIMG = 12, 100
 """Of the budget: about a tenth of it."""
 
+FEW_IMAGES = 1000
+"""Of the training: with fewer, a network learns what is between them from changed ones (docs/decisions.md)."""
+
 WARM_UP = 0.02
 """Share of the training in which the learning rate rises to its height: 2e-3 without it never recovers from its first
 steps."""
@@ -32,6 +35,7 @@ KNOBS = (
     "gamma",
     "penalty_every",
     "free",
+    "varied",
     "ramp",
     "final",
     "ema_kimg",
@@ -69,6 +73,7 @@ class Plan:
     gamma: float  # weight of the objective's penalty
     penalty_every: int  # steps
     free: float  # share of coarse images that are drawn, not those of the paired real ones
+    varied: float  # how much real images are changed, coarse part and all: factor of the deviations of `changes`
     ramp: float  # share of the training during which the condition fades in
     final: float
     ema_kimg: float  # half-life of the averaged weights, at most a tenth of the images shown so far

@@ -19,6 +19,7 @@ from medsyn.gan.plan import Plan
 from medsyn.gan.training_images import TrainingImages
 from medsyn.generator.condition import of_classes
 from medsyn.generator.first_stage import FirstStage
+from medsyn.generator.first_stage.changes import MOST, NUMBERS, change
 from medsyn.generator.model import complete_apart
 from medsyn.generator.networks.pyramid import at_sizes
 from medsyn.generator.tensors import below
@@ -151,6 +152,10 @@ class Trainer:
         seed, noise = self.plan.seed, self.generator.noise
         real, condition, u = self._shown(index)
         with torch.no_grad():
+            if self.plan.varied:
+                # What is added depends on the coarse image, which is changed alike: samples show none of it.
+                told = counter_normal(keyed_seed("change", seed), index, NUMBERS).clamp(-MOST, MOST)
+                real = change(real, told * self.plan.varied)
             codes = self.stage.encode(real)
             if self.plan.free:
                 drawn = self.stage.sample(counter_normal(keyed_seed("code", seed), index, self.stage.noise), condition)

@@ -36,6 +36,7 @@ def plan_of(name: str = "latent-r3gan", **changes: object) -> Plan:
         gamma=recipe.gamma,
         penalty_every=recipe.penalty_every,
         free=recipe.free,
+        varied=0.0,
         ramp=0.0,
         final=0.1,
         ema_kimg=1.0,

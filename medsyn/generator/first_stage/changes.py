@@ -30,11 +30,12 @@ def changed(images: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         The changed ones, not clipped, and what was done to them: float32 ``[n, NUMBERS]``, zeros being nothing.
     """
     told = torch.randn(len(images), NUMBERS, generator=torch_rng("changes", seed)).clamp(-MOST, MOST)
-    out = [_change(torch.from_numpy(images[i : i + 1000]), told[i : i + 1000]) for i in range(0, len(images), 1000)]
+    out = [change(torch.from_numpy(images[i : i + 1000]), told[i : i + 1000]) for i in range(0, len(images), 1000)]
     return torch.cat(out).numpy(), told.numpy()
 
 
-def _change(images: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+def change(images: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    """Images ``[n, C, H, W]`` changed by as much as ``told`` says, ``[n, NUMBERS]``; not clipped."""
     x, y, size, turn, contrast, brightness = told.T
     scale, angle = 1 + SIZE * size, TURN * turn
     cosine, sine = scale * angle.cos(), scale * angle.sin()
