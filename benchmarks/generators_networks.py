@@ -31,6 +31,10 @@ variance is left on held-out films, against 0.058 with a first level of 16."""
 
 DDPM_GROUPS = 16
 DDPM_RATE = 1e-3
+DDPM_TARGET = "v_prediction"
+"""Learning the noise instead leaves the mean grey value unlearnt for long: after 30 minutes of one core, scans of 64 px
+come out grey where they should be black."""
+
 DDPM_AVERAGE = 0.999
 
 DCGAN_NOISE, DCGAN_CHANNELS = 100, 64
@@ -48,7 +52,7 @@ class Trained(Protocol):
 
 
 def ddpm(images: torch.Tensor, labels: torch.Tensor, budget: str, seed: int) -> Diffusion:
-    """Train MONAI's class-conditional DDPM (Ho et al. 2020) until the budget is spent.
+    """Train MONAI's class-conditional DDPM (Ho et al. 2020; v of Salimans and Ho 2022) until the budget is spent.
 
     Args:
         images: float32 ``[n, C, H, W]`` in [0, 1].
@@ -73,14 +77,14 @@ def ddpm(images: torch.Tensor, labels: torch.Tensor, budget: str, seed: int) -> 
         )
         average = AveragedModel(network, avg_fn=_averaged)
         optimiser = torch.optim.Adam(network.parameters(), DDPM_RATE)
-        scheduler = DDPMScheduler(num_train_timesteps=DDPM_STEPS)
+        scheduler = DDPMScheduler(num_train_timesteps=DDPM_STEPS, prediction_type=DDPM_TARGET)
         shown = 0
         for real, label in batches:
             noise, t = torch.randn_like(real), torch.randint(DDPM_STEPS, (len(real),))
             with _precision():
                 predicted = network(scheduler.add_noise(real, noise, t), t, class_labels=label)
             optimiser.zero_grad(set_to_none=True)
-            F.mse_loss(predicted.float(), noise).backward()
+            F.mse_loss(predicted.float(), scheduler.get_velocity(real, noise, t)).backward()
             optimiser.step()
             average.update_parameters(network)
             shown += len(real)
@@ -102,7 +106,7 @@ class Diffusion:
     @torch.inference_mode()
     def sample(self, labels: torch.Tensor, seed: int) -> torch.Tensor:
         rng = torch.Generator().manual_seed(keyed_seed("ddim", seed))
-        scheduler = DDIMScheduler(num_train_timesteps=DDPM_STEPS)
+        scheduler = DDIMScheduler(num_train_timesteps=DDPM_STEPS, prediction_type=DDPM_TARGET)
         scheduler.set_timesteps(DDIM_STEPS)
         out = []
         for label in labels.split(SAMPLING_BATCH):
