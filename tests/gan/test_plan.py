@@ -5,6 +5,7 @@ import torch
 
 from medsyn.compute import bfloat16_is_native
 from medsyn.config import TrainOptions
+from medsyn.gan import building
 from medsyn.gan.building import draft
 from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
@@ -46,6 +47,19 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
     assert auto.precision == ("bfloat16" if native else "float32")
     for asked in ("float32", "bfloat16"):
         assert draft(TrainOptions(precision=asked), material, World(), None).precision == asked
+
+
+def test_few_images_are_varied_and_shown_a_few_at_a_time(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    material = Material.open(toy)
+    few = draft(TrainOptions(), material, World(), None)
+    assert (few.batch, few.varied) == (16, 1.0)
+    assert draft(TrainOptions(batch=8), material, World(), None).batch == 8
+    assert draft(TrainOptions(knobs={"varied": 0.5}), material, World(), None).varied == 0.5
+    pixels = draft(TrainOptions(recipe="r3gan"), material, World(), None)
+    assert (pixels.batch, pixels.varied) == (32, 0.0)
+    monkeypatch.setattr(building, "FEW_IMAGES", len(material.train))
+    many = draft(TrainOptions(), material, World(), None)
+    assert (many.batch, many.varied) == (32, 0.0)
 
 
 def test_storing_bfloat16_is_not_computing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,19 @@ def test_every_class_is_shown_as_often_and_coarse_images_are_those_of_the_pair()
     assert not torch.allclose(trainer.stage.encode(drawn.coarse), trainer.stage.encode(drawn.real[-1]), atol=0.1)
 
 
+def test_varied_images_keep_their_coarse_part_and_no_number_of_any_other_changes() -> None:
+    index = torch.arange(12)
+    plain, varied = make().batch(index), make(varied=1.0).batch(index)
+    trainer = make(varied=1.0)
+    assert torch.allclose(trainer.stage.encode(varied.coarse), trainer.stage.encode(varied.real[-1]), atol=1e-3)
+    for one, other in zip(plain.real[-1], varied.real[-1], strict=True):
+        assert not torch.allclose(one, other, atol=0.02)
+    assert all(torch.equal(a, b) for a, b in zip(plain[2:], varied[2:], strict=True))
+    assert torch.equal(trainer.batch(index[5:8]).real[-1], varied.real[-1][5:8])
+    less = make(varied=0.1).batch(index).real[-1]
+    assert (less - plain.real[-1]).abs().mean() < 0.5 * (varied.real[-1] - plain.real[-1]).abs().mean()
+
+
 def test_half_of_the_coarse_images_are_drawn_from_the_flow() -> None:
     trainer = make(free=0.5, prior_steps=500)
     assert trainer.stage.sizes()["prior"]["kind"] == "flow"
