@@ -28,7 +28,8 @@ ALIGNMENT_PAYS = 48
 SAMPLING_BATCH = 64
 
 BATCH, BATCH_OF_FEW, BATCH_OF_A_GPU = 32, 16, 256
-"""Images a step; where there are few to complete; of every GPU. A CPU shows hardly more of them a second in larger
+FEW_BELOW = 64
+"""Images a step; where there are few small ones to complete (at 64 px so few diverge); of every GPU. A CPU shows hardly more of them a second in larger
 steps, which then are fewer; a GPU needs many to be busy (256: R3GAN's own; not measured on GPU)."""
 
 
@@ -57,7 +58,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         recipe=options.recipe,
         budget=options.budget,
         seed=options.seed,
-        batch=options.batch or _batch(world, coarse and few),
+        batch=options.batch or _batch(world, coarse and few and side < FEW_BELOW),
         steps=10**6,
         checks=1,
         first_stage=recipe.first_stage,
