@@ -14,7 +14,7 @@ from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Monitor
 from medsyn.gan.plan import EXPLAINED, FEW_IMAGES, Plan, most_coefficients, prior_steps
-from medsyn.gan.recipes import RECIPES
+from medsyn.gan.recipes import LARGE, RECIPES
 from medsyn.generator import Generator, first_stage, networks
 from medsyn.generator.first_stage import FirstStage, Fitting, PriorTraining
 
@@ -28,8 +28,7 @@ ALIGNMENT_PAYS = 48
 SAMPLING_BATCH = 64
 
 BATCH, BATCH_OF_FEW, BATCH_OF_A_GPU = 32, 16, 256
-FEW_BELOW = 64
-"""Images a step; where there are few small ones to complete (at 64 px so few diverge); of every GPU. A CPU shows hardly more of them a second in larger
+"""Images a step; where there are few to complete; of every GPU. A CPU shows hardly more of them a second in larger
 steps, which then are fewer; a GPU needs many to be busy (256: R3GAN's own; not measured on GPU)."""
 
 
@@ -58,7 +57,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         recipe=options.recipe,
         budget=options.budget,
         seed=options.seed,
-        batch=options.batch or _batch(world, coarse and few and side < FEW_BELOW),
+        batch=options.batch or _batch(world, coarse and few),
         steps=10**6,
         checks=1,
         first_stage=recipe.first_stage,
@@ -85,7 +84,8 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         device=str(world.device),
         threads=torch.get_num_threads(),
         width=1.0,
-    ).turned(options.knobs)
+    ).turned(recipe.large if side >= LARGE else {})
+    plan = plan.turned(options.knobs)
     return plan.widened()
 
 

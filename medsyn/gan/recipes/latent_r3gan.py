@@ -47,4 +47,5 @@ RECIPE = Recipe(
     objective="r3gan",
     learning_rate=1e-3,
     gamma=0.1,
+    large={"learning_rate": 5e-4, "gamma": 0.3},
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+LARGE = 64
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Recipe:
         free: Share of the coarse images that are drawn rather than those of the paired real images.
         ema_kimg: Half-life of the averaged weights.
         ramp: Share of the training during which the condition fades in (Shahbazi et al. 2022).
+        large: Knobs that differ from `LARGE` pixels a side on.
     """
 
     about: str
@@ -37,6 +40,7 @@ class Recipe:
     free: float = 0.0
     ema_kimg: float = 10.0
     ramp: float = 0.0
+    large: Mapping[str, float] = field(default_factory=dict)
 
 
 def levels(side: int, smallest: int) -> int:
