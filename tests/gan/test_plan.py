@@ -62,6 +62,18 @@ def test_few_images_are_varied_and_shown_a_few_at_a_time(toy: Path, monkeypatch:
     assert (many.batch, many.varied) == (32, 0.0)
 
 
+def test_large_images_are_learnt_more_gently_unless_a_knob_says_otherwise(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    material = Material.open(toy)
+    small = draft(TrainOptions(), material, World(), None)
+    monkeypatch.setattr(building, "LARGE", material.dataset.image_shape[-1])
+    large = draft(TrainOptions(), material, World(), None)
+    assert large.learning_rate < small.learning_rate
+    assert large.gamma > small.gamma
+    assert draft(TrainOptions(knobs={"gamma": 0.2}), material, World(), None).gamma == 0.2
+
+
 def test_storing_bfloat16_is_not_computing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     assert not bfloat16_is_native(torch.device("cuda"))
