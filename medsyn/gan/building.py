@@ -28,8 +28,8 @@ ALIGNMENT_PAYS = 48
 SAMPLING_BATCH = 64
 
 BATCH, BATCH_OF_FEW, BATCH_OF_A_GPU = 32, 16, 256
-"""Images a step; where there are few to complete; of every GPU. A CPU shows hardly more of them a second in larger
-steps, which then are fewer; a GPU needs many to be busy (256: R3GAN's own; not measured on GPU)."""
+"""Images a step; where there are few to complete, in one process; of every GPU. A CPU shows hardly more of them a
+second in larger steps, which then are fewer; a GPU needs many to be busy (256: R3GAN's own; not measured on GPU)."""
 
 
 def draft(options: TrainOptions, material: Material, world: World, init_from: str | None) -> Plan:
@@ -92,7 +92,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
 def _batch(world: World, few: bool) -> int:
     if world.device.type == "cuda":
         return BATCH_OF_A_GPU * world.size
-    return BATCH_OF_FEW if few else BATCH
+    return BATCH_OF_FEW if few and world.size == 1 else BATCH
 
 
 def _precision(asked: str, device: torch.device) -> str:

@@ -67,10 +67,10 @@ class Monitor:
 
 
 def _compare(real: np.ndarray, fake: np.ndarray) -> Check:
-    """Neighbours are counted among as many samples as there are real images: more of them cover anything."""
+    """Neighbours are counted among as many samples as there are real images at most: more of them cover anything."""
     size = min(len(real), len(fake))
     parts = [fake[start : start + size] for start in range(0, len(fake) - size + 1, size)]
-    found = [prdc(real, part, min(NEIGHBOURS, size - 1)) for part in parts]
+    found = [prdc(real, part, NEIGHBOURS) for part in parts]
     coverage, precision, recall = (
         float(np.mean([getattr(part, name) for part in found])) for name in ("coverage", "precision", "recall")
     )

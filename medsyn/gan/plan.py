@@ -154,7 +154,7 @@ class Plan:
             raise UsageError("penalty_every and coefficients are at least 1", where="--set")
         if not changes.get("ema_kimg", 1) or not changes.get("width", 1):
             raise UsageError("ema_kimg and width lie above 0", where="--set")
-        shares = ("explained", "strength", "free", "ramp")
+        shares = ("explained", "strength", "free", "varied", "ramp")
         if any(changes.get(name, 0) > 1 for name in shares):
             raise UsageError(f"{', '.join(shares)} are at most 1", where="--set")
         return replace(self, **changes)
@@ -177,7 +177,8 @@ class Plan:
         return (
             f"plan: {self.recipe}, {self.kimg:g} kimg in {self.steps} steps of {self.batch}, "
             f"learning rate {self.learning_rate:g}, gamma {self.gamma:g}, DiffAugment {augmented}"
-            f"{' (adapted)' if self.diffaugment and self.adapt else ''}, looks at tune: {self.checks}, "
+            f"{' (adapted)' if self.diffaugment and self.adapt else ''}, "
+            f"{f'images varied ({self.varied:g}), ' if self.varied else ''}looks at tune: {self.checks}, "
             f"{self.device} with {self.threads} threads, {self.precision}"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import signal
-from functools import cached_property
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -82,16 +82,12 @@ class Session:
         self.best_images, self.closed_form = 0, False
         self._best = self._averaged()
         self._start_check: Check | None = None
-        self._last_check: Check | None = None
         self._monitor = building.monitor_of(material, plan.monitor_images, self.device) if world.main else None
         self._logged = 0
+        learnt = (material.few_images, material.few_labels) if world.main else ()
+        self._samples = Samples(*map(torch.from_numpy, learnt)) if learnt else None
         self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=self.device)
         self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=self.device)
-
-    @cached_property
-    def _samples(self) -> Samples:
-        """Made where they are looked at, in rank 0: they hold up to gigabytes of real images."""
-        return Samples(*map(torch.from_numpy, (self.material.few_images, self.material.few_labels)))
 
     @property
     def plan(self) -> Plan:
@@ -258,7 +254,7 @@ class Session:
         begun, problem = perf_counter(), None
         generator = self._averaged()
         if self._monitor is not None:
-            check = self._last_check = self._monitor.check(generator)
+            check = self._monitor.check(generator)
             self._start_check = self._start_check or check
             if self.best_check is None or check.score(self._start_check) < self.best_check.score(self._start_check):
                 self.best_check, self.best_images, self._best = check, self.trainer.images, generator
@@ -288,6 +284,7 @@ class Session:
     def _glance(self) -> Problem | None:
         """Look at a handful of samples, the same noise for every class."""
         samples, trainer = self._samples, self.trainer
+        assert samples is not None, "rank 0 alone glances"
         labels = torch.arange(samples.classes, device=self.device).repeat_interleave(samples.per_class)
         number = torch.arange(samples.per_class, device=self.device).repeat(samples.classes)
         noise = counter_normal(keyed_seed("glance"), number, self._stage.noise + trainer.average.noise)
@@ -317,8 +314,8 @@ class Session:
         return goes_on
 
     def _note(self, losses: StepLosses) -> str:
-        check = self._last_check or self.best_check
-        seen = f", KID {check.kid:.2f}, coverage {check.coverage:.2f}" if check else ""
+        looks = (row for row in reversed(self.rows) if "kid" in row)
+        seen = "".join(f", KID {row['kid']:.2f}, coverage {row['coverage']:.2f}" for row in islice(looks, 1))
         return f"G {losses.generator:.2f}, D {losses.discriminator:.2f}, margin {losses.margin:+.2f}{seen}"
 
     def _measure_step(self) -> float:

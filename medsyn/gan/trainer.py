@@ -153,9 +153,10 @@ class Trainer:
         real, condition, u = self._shown(index)
         with torch.no_grad():
             if self.plan.varied:
-                # What is added depends on the coarse image, which is changed alike: samples show none of it.
+                # What is added depends on the coarse image, which is changed alike: samples are no more turned or
+                # shifted than patients. Drawn coarse images are not changed, so neither is what they are paired with.
                 told = counter_normal(keyed_seed("change", seed), index, NUMBERS).clamp(-MOST, MOST)
-                real = change(real, told * self.plan.varied)
+                real = change(real, told * self.plan.varied * (u[:, 0, None] >= self.plan.free))
             codes = self.stage.encode(real)
             if self.plan.free:
                 drawn = self.stage.sample(counter_normal(keyed_seed("code", seed), index, self.stage.noise), condition)

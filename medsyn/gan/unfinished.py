@@ -13,10 +13,12 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 
 from medsyn.errors import DataError, EnvironmentFault, MissingError
-from medsyn.generator.checkpoint import SCHEMA_VERSION, write_tensors
+from medsyn.generator.checkpoint import write_tensors
 from medsyn.workspace import GENERATOR, Workspace, disk_errors, read_json, write_json
 
 STATE = "state.json"
+SNAPSHOT_VERSION = 4
+"""Raised with every change of the plan or of what a training remembers."""
 
 
 class Unfinished:
@@ -81,7 +83,7 @@ class Unfinished:
         file = f"training-{secrets.token_hex(4)}.safetensors"
         with disk_errors(self.path):
             write_tensors(self.path / file, tensors)
-            write_json(self.path / STATE, state | {"schema": SCHEMA_VERSION, "tensors": file})
+            write_json(self.path / STATE, state | {"schema": SNAPSHOT_VERSION, "tensors": file})
             for old in self.path.glob("training-*.safetensors"):
                 if old.name != file:
                     old.unlink()
@@ -93,7 +95,7 @@ class Unfinished:
             DataError: It is another version's.
         """
         state = read_json(self.path / STATE)
-        if state.get("schema") != SCHEMA_VERSION:
+        if state.get("schema") != SNAPSHOT_VERSION:
             raise DataError(
                 "was begun by another version of medsyn",
                 where=self.path / STATE,

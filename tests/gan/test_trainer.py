@@ -113,6 +113,10 @@ def test_varied_images_keep_their_coarse_part_and_no_number_of_any_other_changes
         assert not torch.allclose(one, other, atol=0.02)
     assert all(torch.equal(a, b) for a, b in zip(plain[2:], varied[2:], strict=True))
     assert torch.equal(trainer.batch(index[5:8]).real[-1], varied.real[-1][5:8])
+    half = make(varied=1.0, free=0.5).batch(index).real[-1]
+    kept = ((half - plain.real[-1]).abs() < 1e-3).flatten(1).all(1)
+    assert 0 < kept.sum() < len(index)
+    assert torch.equal(half[~kept], varied.real[-1][~kept])
     less = make(varied=0.1).batch(index).real[-1]
     assert (less - plain.real[-1]).abs().mean() < 0.5 * (varied.real[-1] - plain.real[-1]).abs().mean()
 

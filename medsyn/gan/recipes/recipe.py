@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LARGE = 64
+"""Pixels a side from which a recipe's `large` holds: what small images learn by breaks the training of larger ones."""
 
 
 @dataclass(frozen=True)
