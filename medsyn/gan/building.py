@@ -63,7 +63,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         first_stage=recipe.first_stage,
         explained=EXPLAINED,
         coefficients=most_coefficients(len(material.train)),
-        prior_steps=prior_steps(options.budget),
+        prior_steps=prior_steps(options.budget, len(material.train)),
         network=recipe.network(side),
         discriminator=recipe.discriminator(side),
         objective=recipe.objective,

@@ -23,6 +23,10 @@ PRIOR_STEPS = 8000
 PRIOR_STEPS_PER_SECOND, PRIOR_STEPS_PER_KIMG = 12, 100
 """Of the budget: about a tenth of it."""
 
+IMAGES_OF_A_FLOW = 500
+"""Of the training: a flow that learns from fewer draws them too closely, and a mixture takes its place
+(docs/decisions.md)."""
+
 FEW_IMAGES = 1000
 """Of the training: with fewer, a network learns what is between them from changed ones (docs/decisions.md)."""
 
@@ -188,8 +192,10 @@ def most_coefficients(images: int) -> int:
     return max(8, min(MOST_COEFFICIENTS, images // IMAGES_PER_COEFFICIENT))
 
 
-def prior_steps(budget: str) -> int:
+def prior_steps(budget: str, images: int) -> int:
     """Steps for a first stage's prior at most, in a training of this ``budget``, as of `parse_budget`."""
+    if images < IMAGES_OF_A_FLOW:
+        return 0
     unit, amount = parse_budget(budget)
     return min(PRIOR_STEPS, int(amount * (PRIOR_STEPS_PER_KIMG if unit == "kimg" else PRIOR_STEPS_PER_SECOND)))
 

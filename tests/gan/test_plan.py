@@ -9,9 +9,16 @@ from medsyn.gan import building
 from medsyn.gan.building import draft
 from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
-from medsyn.gan.plan import MIN_STEPS, steps_and_checks
+from medsyn.gan.plan import MIN_STEPS, PRIOR_STEPS, prior_steps, steps_and_checks
 
 CPU = torch.device("cpu")
+
+
+def test_a_flow_takes_a_tenth_of_the_budget_and_images_enough() -> None:
+    assert prior_steps("2m", 500) == 1440
+    assert prior_steps("2h", 500) == PRIOR_STEPS
+    assert prior_steps("20kimg", 500) == 2000
+    assert prior_steps("2h", 499) == 0
 
 
 def test_images_are_rounded_up_to_whole_steps() -> None:
@@ -52,7 +59,8 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
 def test_few_images_are_varied_and_shown_a_few_at_a_time(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     material = Material.open(toy)
     few = draft(TrainOptions(), material, World(), None)
-    assert (few.batch, few.varied) == (16, 1.0)
+    assert (few.batch, few.varied, few.prior_steps) == (16, 1.0, 0)
+    assert draft(TrainOptions(knobs={"prior_steps": 700}), material, World(), None).prior_steps == 700
     assert draft(TrainOptions(batch=8), material, World(), None).batch == 8
     assert draft(TrainOptions(knobs={"varied": 0.5}), material, World(), None).varied == 0.5
     pixels = draft(TrainOptions(recipe="r3gan"), material, World(), None)
