@@ -25,10 +25,14 @@ directions are noise of the few patients."""
 ALIGNMENT_PAYS = 48
 """Side below which an alignment is not tried: at 28 pixels its interpolation costs more than it gives."""
 
+VARYING_PAYS = 32
+"""Side below which images are not varied: interpolation blurs the edges of small ones (on the 16 px of the toy, short
+trainings then cover nothing)."""
+
 SAMPLING_BATCH = 64
 
 BATCH, BATCH_OF_FEW, BATCH_OF_A_GPU = 32, 16, 256
-"""Images a step; where there are few to complete, in one process; of every GPU. A CPU shows hardly more of them a
+"""Images a step; where there are few to complete; of every GPU. A CPU shows hardly more of them a
 second in larger steps, which then are fewer; a GPU needs many to be busy (256: R3GAN's own; not measured on GPU)."""
 
 
@@ -71,7 +75,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         gamma=recipe.gamma,
         penalty_every=recipe.penalty_every,
         free=recipe.free,
-        varied=float(coarse and few),
+        varied=float(coarse and few and side >= VARYING_PAYS),
         ramp=recipe.ramp,
         final=0.1,
         ema_kimg=recipe.ema_kimg,
@@ -92,7 +96,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
 def _batch(world: World, few: bool) -> int:
     if world.device.type == "cuda":
         return BATCH_OF_A_GPU * world.size
-    return BATCH_OF_FEW if few and world.size == 1 else BATCH
+    return BATCH_OF_FEW if few and BATCH_OF_FEW % world.size == 0 else BATCH
 
 
 def _precision(asked: str, device: torch.device) -> str:

@@ -67,11 +67,5 @@ class Monitor:
 
 
 def _compare(real: np.ndarray, fake: np.ndarray) -> Check:
-    """Neighbours are counted among as many samples as there are real images at most: more of them cover anything."""
-    size = min(len(real), len(fake))
-    parts = [fake[start : start + size] for start in range(0, len(fake) - size + 1, size)]
-    found = [prdc(real, part, NEIGHBOURS) for part in parts]
-    coverage, precision, recall = (
-        float(np.mean([getattr(part, name) for part in found])) for name in ("coverage", "precision", "recall")
-    )
-    return Check(kid(real, fake, draws=2).value, coverage, precision, recall)
+    neighbours = prdc(real, fake, min(NEIGHBOURS, len(real) - 1))
+    return Check(kid(real, fake, draws=2).value, neighbours.coverage, neighbours.precision, neighbours.recall)
