@@ -98,9 +98,12 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
 
 
 def test_two_processes_make_what_one_makes(here: Workspace) -> None:
-    options = TrainOptions(budget="1.3kimg", threads=1, seed=3, precision="float32", knobs={"prior_steps": 500})
+    options = TrainOptions(
+        budget="1.3kimg", batch=32, threads=1, seed=3, precision="float32", knobs={"prior_steps": 500}
+    )
     alone = run(options, here)
-    process = train(here, "--budget=1.3kimg", "--seed=3", "--precision=float32", "--set=prior_steps=500")
+    given = ("--budget=1.3kimg", "--batch=32", "--seed=3", "--precision=float32", "--set=prior_steps=500")
+    process = train(here, *given)
     said = ended(process)
     assert process.returncode == 0, said
     assert said.count("plan: ") == said.count("✓ generator") == 1
