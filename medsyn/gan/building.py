@@ -26,8 +26,8 @@ ALIGNMENT_PAYS = 48
 """Side below which an alignment is not tried: at 28 pixels its interpolation costs more than it gives."""
 
 VARYING_PAYS = 32
-"""Side below which images are not varied: interpolation blurs the edges of small ones (on the 16 px of the toy, short
-trainings then cover nothing)."""
+"""Side below which few images are treated as many: interpolation blurs the edges of small ones (on the 16 px of the
+toy, short trainings then cover nothing)."""
 
 SAMPLING_BATCH = 64
 
@@ -55,13 +55,13 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
             f"unknown recipe '{options.recipe}'", where="--recipe", mend=f"There are: {', '.join(RECIPES)}."
         )
     recipe, side = RECIPES[options.recipe], material.dataset.image_shape[-1]
-    coarse, few = recipe.first_stage != "none", len(material.train) < FEW_IMAGES
+    few = recipe.first_stage != "none" and side >= VARYING_PAYS and len(material.train) < FEW_IMAGES
     policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment != "off" else ()
     plan = Plan(
         recipe=options.recipe,
         budget=options.budget,
         seed=options.seed,
-        batch=options.batch or _batch(world, coarse and few),
+        batch=options.batch or _batch(world, few),
         steps=10**6,
         checks=1,
         first_stage=recipe.first_stage,
@@ -75,7 +75,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         gamma=recipe.gamma,
         penalty_every=recipe.penalty_every,
         free=recipe.free,
-        varied=float(coarse and few and side >= VARYING_PAYS),
+        varied=float(few),
         ramp=recipe.ramp,
         final=0.1,
         ema_kimg=recipe.ema_kimg,

@@ -58,7 +58,8 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
 
 def test_few_images_are_varied_and_shown_a_few_at_a_time(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     material = Material.open(toy)
-    assert draft(TrainOptions(), material, World(), None).varied == 0
+    tiny = draft(TrainOptions(), material, World(), None)
+    assert (tiny.batch, tiny.varied) == (32, 0.0)
     monkeypatch.setattr(building, "VARYING_PAYS", material.dataset.image_shape[-1])
     few = draft(TrainOptions(), material, World(), None)
     assert (few.batch, few.varied, few.prior_steps) == (16, 1.0, 0)
