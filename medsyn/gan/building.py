@@ -14,7 +14,7 @@ from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.monitor import Monitor
 from medsyn.gan.plan import EXPLAINED, FEW_IMAGES, Plan, most_coefficients, prior_steps
-from medsyn.gan.recipes import LARGE, RECIPES
+from medsyn.gan.recipes import RECIPES
 from medsyn.generator import Generator, first_stage, networks
 from medsyn.generator.first_stage import FirstStage, Fitting, PriorTraining
 
@@ -54,7 +54,8 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         raise UsageError(
             f"unknown recipe '{options.recipe}'", where="--recipe", mend=f"There are: {', '.join(RECIPES)}."
         )
-    recipe, side = RECIPES[options.recipe], material.dataset.image_shape[-1]
+    side = material.dataset.image_shape[-1]
+    recipe = RECIPES[options.recipe].at(side)
     few = recipe.first_stage != "none" and side >= VARYING_PAYS and len(material.train) < FEW_IMAGES
     policy = tuple(load_preset(material.dataset.modality).diffaugment) if options.diffaugment != "off" else ()
     plan = Plan(
@@ -88,8 +89,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         device=str(world.device),
         threads=torch.get_num_threads(),
         width=1.0,
-    ).turned(recipe.large if side >= LARGE else {})
-    plan = plan.turned(options.knobs)
+    ).turned(options.knobs)
     return plan.widened()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import signal
-from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -84,8 +83,8 @@ class Session:
         self._start_check: Check | None = None
         self._monitor = building.monitor_of(material, plan.monitor_images, self.device) if world.main else None
         self._logged = 0
-        learnt = (material.few_images, material.few_labels) if world.main else ()
-        self._samples = Samples(*map(torch.from_numpy, learnt)) if learnt else None
+        few = map(torch.from_numpy, (material.few_images, material.few_labels)) if world.main else None
+        self._samples = Samples(*few) if few else None
         self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=self.device)
         self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=self.device)
 
@@ -314,8 +313,8 @@ class Session:
         return goes_on
 
     def _note(self, losses: StepLosses) -> str:
-        looks = (row for row in reversed(self.rows) if "kid" in row)
-        seen = "".join(f", KID {row['kid']:.2f}, coverage {row['coverage']:.2f}" for row in islice(looks, 1))
+        look = next((row for row in reversed(self.rows) if "kid" in row), None)
+        seen = f", KID {look['kid']:.2f}, coverage {look['coverage']:.2f}" if look else ""
         return f"G {losses.generator:.2f}, D {losses.discriminator:.2f}, margin {losses.margin:+.2f}{seen}"
 
     def _measure_step(self) -> float:

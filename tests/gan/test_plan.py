@@ -10,6 +10,7 @@ from medsyn.gan.building import draft
 from medsyn.gan.distributed import World
 from medsyn.gan.material import Material
 from medsyn.gan.plan import MIN_STEPS, PRIOR_STEPS, prior_steps, steps_and_checks
+from medsyn.gan.recipes import recipe
 
 CPU = torch.device("cpu")
 
@@ -78,7 +79,7 @@ def test_large_images_are_learnt_more_gently_unless_a_knob_says_otherwise(
 ) -> None:
     material = Material.open(toy)
     small = draft(TrainOptions(), material, World(), None)
-    monkeypatch.setattr(building, "LARGE", material.dataset.image_shape[-1])
+    monkeypatch.setattr(recipe, "LARGE", material.dataset.image_shape[-1])
     large = draft(TrainOptions(), material, World(), None)
     assert large.learning_rate < small.learning_rate
     assert large.gamma > small.gamma

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medsyn.gan.recipes import dcgan, latent_r3gan, r3gan, wgan_gp
-from medsyn.gan.recipes.recipe import LARGE, Recipe
+from medsyn.gan.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
     "latent-r3gan": latent_r3gan.RECIPE,
@@ -12,4 +12,4 @@ RECIPES: dict[str, Recipe] = {
     "wgan-gp": wgan_gp.RECIPE,
 }
 
-__all__ = ["LARGE", "RECIPES", "Recipe"]
+__all__ = ["RECIPES", "Recipe"]

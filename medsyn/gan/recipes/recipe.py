@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 LARGE = 64
@@ -27,7 +27,7 @@ class Recipe:
         free: Share of the coarse images that are drawn rather than those of the paired real images.
         ema_kimg: Half-life of the averaged weights.
         ramp: Share of the training during which the condition fades in (Shahbazi et al. 2022).
-        large: Knobs that differ from `LARGE` pixels a side on.
+        large: Of the numbers above, those that differ from `LARGE` pixels a side on.
     """
 
     about: str
@@ -41,7 +41,11 @@ class Recipe:
     free: float = 0.0
     ema_kimg: float = 10.0
     ramp: float = 0.0
-    large: Mapping[str, float] = field(default_factory=dict)
+    large: Mapping[str, Any] = field(default_factory=dict)
+
+    def at(self, side: int) -> Recipe:
+        """The recipe for images of this side."""
+        return replace(self, **self.large) if side >= LARGE else self
 
 
 def levels(side: int, smallest: int) -> int:
