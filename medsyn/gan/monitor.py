@@ -9,7 +9,7 @@ import torch
 
 from medsyn.generator import Generator
 from medsyn.metrics.features import FeatureExtractor
-from medsyn.metrics.fidelity import kid, prdc
+from medsyn.metrics.fidelity import kid, kid_doubt, prdc
 
 MIN_REFERENCE = 10
 NEIGHBOURS = 5
@@ -25,9 +25,14 @@ class Check:
     precision: float
     recall: float
 
-    def score(self, start: Check) -> float:
-        """What the best snapshot has least of: KID, in units of that before all training, minus coverage."""
-        return self.kid / max(start.kid, 1e-3) - self.coverage
+    def score(self, start: Check, doubt: float = 0.0) -> float:
+        """What the best snapshot has least of: KID, in units of that before all training, minus coverage.
+
+        Args:
+            start: The look before all training.
+            doubt: Added to the KID.
+        """
+        return (self.kid + doubt) / max(start.kid, 1e-3) - self.coverage
 
     def to_json(self) -> dict[str, float]:
         return asdict(self)
@@ -50,9 +55,14 @@ class Monitor:
 
     def check(self, generator: Generator) -> Check:
         """Sample and compare."""
-        return _compare(
-            self._real, self._extract(generator.sample(self._labels, seed=0, index=np.arange(len(self._labels))))
-        )
+        return _compare(self._real, self._sampled(generator))
+
+    def doubt(self, generator: Generator, other: Generator) -> float:
+        """Standard error of the difference between the KIDs of two generators."""
+        return kid_doubt(self._real, self._sampled(generator), self._sampled(other))
+
+    def _sampled(self, generator: Generator) -> np.ndarray:
+        return self._extract(generator.sample(self._labels, seed=0, index=np.arange(len(self._labels))))
 
     def per_class(self, generator: Generator) -> dict[str, Check]:
         """The same of every class of which there are `MIN_REFERENCE` images, with other candidates than `check` has."""

@@ -255,7 +255,7 @@ class Session:
         if self._monitor is not None:
             check = self._monitor.check(generator)
             self._start_check = self._start_check or check
-            if self.best_check is None or check.score(self._start_check) < self.best_check.score(self._start_check):
+            if self._better(generator, check):
                 self.best_check, self.best_images, self._best = check, self.trainer.images, generator
                 self.closed_form = False
             gap = self.trainer.gap(self._tune_images, self._tune_labels) if self.trainer.steps else 0.0
@@ -271,9 +271,20 @@ class Session:
         self._look_seconds = perf_counter() - begun
         return problem
 
+    def _better(self, generator: Generator, check: Check) -> bool:
+        """Whether it is to be kept instead of the best so far.
+
+        The closed form is kept only where it is better for certain, by a standard error: with few images in tune it
+        would be chosen by chance, and most trainings get beyond it.
+        """
+        if self.best_check is None or self._start_check is None or self._monitor is None:
+            return True
+        doubt = self._monitor.doubt(generator, self._best) if self.closed_form else 0.0
+        return check.score(self._start_check) < self.best_check.score(self._start_check, doubt)
+
     def _begin_from_closed_form(self) -> None:
         """A training that does not get beyond what needs no training must not be what is kept."""
-        if self._monitor is not None and self.plan.first_stage == "pca":
+        if self._monitor is not None and self.plan.first_stage != "none":
             forms = list(building.closed_forms(self.material, self.device))
             checks = [self._monitor.check(form) for form in forms]
             best = min(range(len(forms)), key=lambda i: checks[i].kid)

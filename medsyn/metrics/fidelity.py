@@ -73,6 +73,21 @@ def kid(
     return Kid(value, value - half, value + half)
 
 
+def kid_doubt(real: np.ndarray, fake: np.ndarray, other: np.ndarray) -> float:
+    """Standard error of the difference between the KIDs of two sets, both of the same real images.
+
+    What is common to both comparisons falls out, so that few real images may tell which of two sets is nearer though
+    neither KID is known well. The error is that of the choice of real images alone.
+
+    Args:
+        real: ``[n, d]``, n >= 2.
+        fake: ``[m, d]``.
+        other: ``[k, d]``.
+    """
+    toward = [((real.astype(np.float64) @ x.T / real.shape[1] + 1) ** 3).mean(1) for x in (fake, other)]
+    return float(2 * (toward[0] - toward[1]).std(ddof=1) / len(real) ** 0.5)
+
+
 def unit_numbers(n: int, units: np.ndarray | None) -> np.ndarray:
     """Subjects as numbers from 0, int64 ``[n]``; where there is no name every image is its own."""
     if units is None:

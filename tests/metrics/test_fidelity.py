@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from medsyn.metrics import fidelity
-from medsyn.metrics.fidelity import fid, kid, neighbour_distance, prdc, unit_numbers
+from medsyn.metrics.fidelity import fid, kid, kid_doubt, neighbour_distance, prdc, unit_numbers
 
 
 @pytest.fixture
@@ -170,3 +170,13 @@ def test_too_few_vectors():
         kid(np.zeros((8, 2)), np.zeros((8, 2)), real_units=np.repeat(["a", "b"], 4))
     with pytest.raises(ValueError, match="needs 2"):
         fid(np.zeros((1, 2)), np.zeros((9, 2)))
+
+
+def test_the_error_of_a_difference_of_kids_is_how_it_scatters_over_real_images() -> None:
+    rng = np.random.default_rng(0)
+    fake, other = rng.normal(0.3, 1, (400, 6)), rng.normal(0, 1.2, (400, 6))
+    reals = [rng.normal(size=(30, 6)) for _ in range(300)]
+    apart = np.array([kid(real, fake, draws=2).value - kid(real, other, draws=2).value for real in reals])
+    assert np.median([kid_doubt(real, fake, other) for real in reals]) == pytest.approx(apart.std(), rel=0.15)
+    alone = np.std([kid(real, fake, draws=2).value for real in reals])
+    assert kid_doubt(reals[0], fake, fake + 0.01) < 0.1 * alone
