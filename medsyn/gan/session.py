@@ -274,12 +274,13 @@ class Session:
     def _better(self, generator: Generator, check: Check) -> bool:
         """Whether it is to be kept instead of the best so far.
 
-        The closed form is kept only where it is better for certain, by a standard error: with few images in tune it
-        would be chosen by chance, and most trainings get beyond it.
+        Against a network that has learnt, the closed form is kept only where it is better for certain, by a standard
+        error: with few images in tune it would be chosen by chance, and most trainings get beyond it.
         """
         if self.best_check is None or self._start_check is None or self._monitor is None:
             return True
-        doubt = self._monitor.doubt(generator, self._best) if self.closed_form else 0.0
+        learnt = self.closed_form and self.trainer.steps > 0
+        doubt = self._monitor.doubt(generator, self._best) if learnt else 0.0
         return check.score(self._start_check) < self.best_check.score(self._start_check, doubt)
 
     def _begin_from_closed_form(self) -> None:
