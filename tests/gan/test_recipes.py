@@ -17,7 +17,13 @@ from medsyn.gan.recipes import RECIPES
 from medsyn.workspace import Workspace, read_json
 
 PAGE = Path(__file__).parents[2] / "docs" / "generator.md"
-LEARNT = {"latent-r3gan": "12kimg", "r3gan": "40kimg", "dcgan": "20kimg", "wgan-gp": "30kimg"}
+LEARNT = {
+    "latent-r3gan": "12kimg",
+    "autoencoder-r3gan": "12kimg",
+    "r3gan": "40kimg",
+    "dcgan": "20kimg",
+    "wgan-gp": "30kimg",
+}
 """What a recipe needs for the toy: well under a minute of a core."""
 
 

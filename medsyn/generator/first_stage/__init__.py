@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from medsyn.generator.first_stage.aligned_pca import AlignedPCA
+from medsyn.generator.first_stage.autoencoder import Autoencoder
 from medsyn.generator.first_stage.fitting import Fitting
 from medsyn.generator.first_stage.flow import PriorTraining
 from medsyn.generator.first_stage.none import NoStage
@@ -47,9 +48,11 @@ class FirstStage(Protocol):
         ...
 
 
-FIRST_STAGES: dict[str, type[PCA] | type[AlignedPCA] | type[NoStage]] = {
+Kind = type[PCA] | type[AlignedPCA] | type[Autoencoder] | type[NoStage]
+FIRST_STAGES: dict[str, Kind] = {
     "pca": PCA,
     "aligned-pca": AlignedPCA,
+    "autoencoder": Autoencoder,
     "none": NoStage,
 }
 
@@ -68,7 +71,7 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn
     return made(image_shape, **sizes)
 
 
-def fit(kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> PCA | AlignedPCA | NoStage:
+def fit(kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> PCA | AlignedPCA | Autoencoder | NoStage:
     """Fit one kind of first stage.
 
     Args:
@@ -80,4 +83,4 @@ def fit(kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> 
     return FIRST_STAGES[kind].fit(images, labels, fitting)
 
 
-__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "FirstStage", "Fitting", "NoStage", "PriorTraining", "build", "fit"]
+__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "Autoencoder", "FirstStage", "Fitting", "NoStage", "PriorTraining", "build", "fit"]

@@ -115,7 +115,7 @@ class ClassFlow(nn.Module):
             ArithmeticError: It diverged.
         """
         steps, seed = training.steps, training.seed
-        classes, held = int(labels.max()) + 1, _held_out(labels, training.units)
+        classes, held = int(labels.max()) + 1, held_out(labels, training.units)
         asked = np.eye(classes, dtype=np.float32)[labels]
         others = list(changed)
         changes = others[0][1].shape[1] if others else 0
@@ -188,7 +188,7 @@ class ClassFlow(nn.Module):
         return x
 
 
-def _held_out(labels: np.ndarray, units: np.ndarray | None) -> np.ndarray:
+def held_out(labels: np.ndarray, units: np.ndarray | None) -> np.ndarray:
     """Which images are not learnt from, bool ``[n]``: whole units, of each class alike.
 
     A unit counts for the class of its first image. A class of few units keeps all of them.

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 
-from medsyn.compute import keyed_seed
 from medsyn.generator.first_stage import prior as priors
-from medsyn.generator.first_stage.changes import changed
 from medsyn.generator.first_stage.components import Components, principal
 from medsyn.generator.first_stage.fitting import Fitting
-from medsyn.generator.first_stage.flow import BATCH
 from medsyn.generator.networks.pyramid import at_sizes
-
-COPIES = 15
-"""Of every image, changed, from which a prior learns beside the image itself."""
-
 
 class PCA(Components):
     """Images to whitened principal coefficients and back, and new coefficients from noise.
@@ -50,10 +42,7 @@ class PCA(Components):
         """
         small = at_sizes(torch.from_numpy(images), fitting.halvings + 1)[0].numpy()
         found = principal(small, explained=fitting.explained, most=fitting.most)
-        enough = min(COPIES, math.ceil(fitting.prior.steps * BATCH / len(small)))
-        copies = (changed(small, keyed_seed(fitting.prior.seed, copy)) for copy in range(enough))
-        moved = ((found.of(arrays), told) for arrays, told in copies)
-        made = priors.fit(found.codes, labels, fitting.prior, moved)
+        made = priors.fit(found.codes, labels, fitting.prior, priors.moved(small, fitting.prior, found.of))
         stage = cls(tuple(images.shape[1:]), len(found.scale), made.sizes(), fitting.halvings)
         stage.prior = made
         stage.take(found)
