@@ -98,7 +98,7 @@ def train_gan(
     modality: ModalityOption = None,
     dataset: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time or images shown: 90s, 10m, 2h, 50kimg.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="latent-r3gan, autoencoder-r3gan, r3gan, dcgan, or wgan-gp.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="latent-r3gan, autoencoder-r3gan, r3gan, dcgan, wgan-gp.")] = None,
     diffaugment: Annotated[
         str | None, typer.Option(help="Augment real and generated alike as the preset says: off, adapt, or preset.")
     ] = None,

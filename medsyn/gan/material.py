@@ -110,6 +110,11 @@ class Material:
         return self.dataset.labels(self.tune)
 
     @property
+    def tune_units(self) -> np.ndarray:
+        """What each of them was split by."""
+        return self.dataset.subjects(self.tune)
+
+    @property
     def can_monitor(self) -> bool:
         """Whether tune holds enough images to compare with."""
         return len(self.tune) >= MIN_REFERENCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -44,25 +45,33 @@ class Monitor:
     Args:
         images: The tune images, float32 ``[n, C, H, W]`` in [0, 1], n >= `MIN_REFERENCE`.
         labels: int64 ``[n]``; samples are asked for in the same proportions.
+        units: What tune was split by, ``[n]``: images of one unit may be of one patient.
         samples: Number of samples of every check, the same candidates each time.
         device: Where features are computed.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, samples: int, device: torch.device) -> None:
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, units: np.ndarray, samples: int, device: torch.device
+    ) -> None:
         self._extract = FeatureExtractor(device)
-        self._real, self._real_labels = self._extract(images), labels
+        self._real, self._real_labels, self._units = self._extract(images), labels, units
         self._labels = np.resize(labels, samples)
+        self._features: WeakKeyDictionary[Generator, np.ndarray] = WeakKeyDictionary()
 
     def check(self, generator: Generator) -> Check:
         """Sample and compare."""
         return _compare(self._real, self._sampled(generator))
 
     def doubt(self, generator: Generator, other: Generator) -> float:
-        """Standard error of the difference between the KIDs of two generators."""
-        return kid_doubt(self._real, self._sampled(generator), self._sampled(other))
+        """Standard error of the difference between the KIDs of two generators, see `kid_doubt`."""
+        return kid_doubt(self._real, self._sampled(generator), self._sampled(other), self._units)
 
     def _sampled(self, generator: Generator) -> np.ndarray:
-        return self._extract(generator.sample(self._labels, seed=0, index=np.arange(len(self._labels))))
+        """Features of its samples ``[samples, d]``, computed once for as long as there is the generator."""
+        if generator not in self._features:
+            images = generator.sample(self._labels, seed=0, index=np.arange(len(self._labels)))
+            self._features[generator] = self._extract(images)
+        return self._features[generator]
 
     def per_class(self, generator: Generator) -> dict[str, Check]:
         """The same of every class of which there are `MIN_REFERENCE` images, with other candidates than `check` has."""

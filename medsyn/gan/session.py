@@ -17,7 +17,7 @@ from medsyn.gan.diffaugment import adapted
 from medsyn.gan.distributed import World
 from medsyn.gan.health import Problem, Recovery, Samples, Watch
 from medsyn.gan.material import Material
-from medsyn.gan.monitor import Check
+from medsyn.gan.monitor import Check, Monitor
 from medsyn.gan.plan import Plan, steps_and_checks
 from medsyn.gan.signals import interruption
 from medsyn.gan.trainer import StepLosses, Trainer
@@ -54,7 +54,7 @@ class Session:
         rows: What metrics.jsonl will hold.
         best_check: Of the snapshot kept so far; None where tune is too small.
         best_images: Images shown when it was taken.
-        closed_form: Whether it is the one that needs no training, since none was better so far.
+        closed_form: Whether it is the one that needs no training, since no snapshot has taken its place so far.
     """
 
     def __init__(
@@ -255,7 +255,7 @@ class Session:
         if self._monitor is not None:
             check = self._monitor.check(generator)
             self._start_check = self._start_check or check
-            if self._better(generator, check):
+            if self._better(generator, check, self._monitor):
                 self.best_check, self.best_images, self._best = check, self.trainer.images, generator
                 self.closed_form = False
             gap = self.trainer.gap(self._tune_images, self._tune_labels) if self.trainer.steps else 0.0
@@ -271,16 +271,16 @@ class Session:
         self._look_seconds = perf_counter() - begun
         return problem
 
-    def _better(self, generator: Generator, check: Check) -> bool:
+    def _better(self, generator: Generator, check: Check, monitor: Monitor) -> bool:
         """Whether it is to be kept instead of the best so far.
 
-        Against a network that has learnt, the closed form is kept only where it is better for certain, by a standard
-        error: with few images in tune it would be chosen by chance, and most trainings get beyond it.
+        A network that has learnt yields to the closed form only where that has the better KID by more than a standard
+        error: with few images in tune it would be a matter of chance, and most trainings get beyond the closed form.
         """
-        if self.best_check is None or self._start_check is None or self._monitor is None:
+        if self.best_check is None or self._start_check is None:
             return True
-        learnt = self.closed_form and self.trainer.steps > 0
-        doubt = self._monitor.doubt(generator, self._best) if learnt else 0.0
+        learnt = self.trainer.steps > 0 or self.plan.init_from is not None
+        doubt = monitor.doubt(generator, self._best) if self.closed_form and learnt else 0.0
         return check.score(self._start_check) < self.best_check.score(self._start_check, doubt)
 
     def _begin_from_closed_form(self) -> None:

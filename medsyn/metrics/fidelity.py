@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -73,19 +74,27 @@ def kid(
     return Kid(value, value - half, value + half)
 
 
-def kid_doubt(real: np.ndarray, fake: np.ndarray, other: np.ndarray) -> float:
+def kid_doubt(real: np.ndarray, fake: np.ndarray, other: np.ndarray, units: np.ndarray | None = None) -> float:
     """Standard error of the difference between the KIDs of two sets, both of the same real images.
 
     What is common to both comparisons falls out, so that few real images may tell which of two sets is nearer though
-    neither KID is known well. The error is that of the choice of real images alone.
+    neither KID is known well. The error is that of the choice of real subjects alone, not that of the samples.
 
     Args:
-        real: ``[n, d]``, n >= 2.
+        real: ``[n, d]``.
         fake: ``[m, d]``.
         other: ``[k, d]``.
+        units: Subject of each real vector ``[n]``. None or "": each its own.
+
+    Returns:
+        0 or more; infinite for a single subject.
     """
     toward = [((real.astype(np.float64) @ x.T / real.shape[1] + 1) ** 3).mean(1) for x in (fake, other)]
-    return float(2 * (toward[0] - toward[1]).std(ddof=1) / len(real) ** 0.5)
+    apart = toward[0] - toward[1]
+    of_unit = np.bincount(unit_numbers(len(real), units), apart - apart.mean())
+    if len(of_unit) < 2:
+        return math.inf
+    return float(2 * np.sqrt((of_unit**2).sum() * len(of_unit) / (len(of_unit) - 1)) / len(real))
 
 
 def unit_numbers(n: int, units: np.ndarray | None) -> np.ndarray:

@@ -60,15 +60,29 @@ def test_samples_of_a_class_look_like_that_class(learnt: Autoencoder) -> None:
     assert float(((small[:, None] < large[None]).float()).mean()) > 0.95
 
 
-@pytest.mark.parametrize(("side", "squares"), [(16, 8), (28, 7), (64, 8), (30, 15)])
-def test_detail_leaves_the_means_of_a_coarse_grid(side: int, squares: int) -> None:
-    stage = Autoencoder((1, side, side), 4, {"kind": "mixture", "classes": 2, "components": 2})
-    images = torch.rand(3, 1, side, side, generator=torch.manual_seed(0))
-    detail = stage.detail(images)
-    means = torch.nn.functional.avg_pool2d(detail, side // squares)
-    assert torch.allclose(means, torch.zeros_like(means), atol=1e-6)
-    assert torch.allclose(stage.detail(detail), detail, atol=1e-6)
-    assert float(detail.square().mean()) > 0.5 * float(images.var())
+@pytest.mark.parametrize(("shape", "halvings"), [((1, 31, 31), 0), ((3, 16, 16), 0), ((1, 48, 32), 1), ((1, 5, 5), 0)])
+def test_any_shape_there_and_back(shape: tuple[int, int, int], halvings: int) -> None:
+    images = np.random.default_rng(0).random((24, *shape), np.float32)
+    given = Fitting(explained=0.5, most=5, halvings=halvings, prior=PriorTraining(64))
+    stage = Autoencoder.fit(images, np.arange(24) % 2, given)
+    shown = stage.decode(stage.encode(torch.from_numpy(images)))
+    assert shown.shape == (24, shape[0], shape[1] >> halvings, shape[2] >> halvings)
+    added = stage.detail(torch.rand(shown.shape, generator=torch.manual_seed(0)))
+    assert float(added.square().mean()) > 0
+    assert torch.allclose(added.flatten(1) @ stage.linear.components.T, torch.zeros(24, 5), atol=1e-4)
+
+
+def test_convolutions_that_do_not_help_leave_the_components() -> None:
+    noise, labels = np.random.default_rng(0).random((80, 1, 12, 12), np.float32), np.arange(80) % 2
+    stage = Autoencoder.fit(noise, labels, fitting(400))
+    assert not stage.convolutions.output.weight.any()
+    assert left(stage, noise) == pytest.approx(left(PCA.fit(noise, labels, fitting(0)), noise), rel=1e-3)
+
+
+def test_images_of_one_unit_leave_none_to_judge_by() -> None:
+    images, labels = discs(40)
+    given = fitting(400)._replace(prior=PriorTraining(400, units=np.zeros(40, int)))
+    assert not Autoencoder.fit(images, labels, given).convolutions.output.weight.any()
 
 
 def test_it_is_built_again_from_its_sizes_and_weights(learnt: Autoencoder) -> None:
@@ -80,6 +94,7 @@ def test_it_is_built_again_from_its_sizes_and_weights(learnt: Autoencoder) -> No
 
 
 def test_the_same_seed_learns_the_same() -> None:
-    images, labels = discs(60)
-    one, other = (Autoencoder.fit(images, labels, fitting(800)).state_dict() for _ in range(2))
+    images, labels = discs(200)
+    one, other = (Autoencoder.fit(images, labels, fitting(480)).state_dict() for _ in range(2))
+    assert one["convolutions.output.weight"].any()
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -180,3 +180,6 @@ def test_the_error_of_a_difference_of_kids_is_how_it_scatters_over_real_images()
     assert np.median([kid_doubt(real, fake, other) for real in reals]) == pytest.approx(apart.std(), rel=0.15)
     alone = np.std([kid(real, fake, draws=2).value for real in reals])
     assert kid_doubt(reals[0], fake, fake + 0.01) < 0.1 * alone
+    pairs = np.repeat(reals[0], 2, 0)
+    assert kid_doubt(pairs, fake, other, np.repeat(np.arange(30), 2)) == pytest.approx(kid_doubt(reals[0], fake, other))
+    assert kid_doubt(reals[0], fake, other, np.zeros(30, int)) == np.inf

@@ -8,6 +8,6 @@ from medsyn.gan.recipes import latent_r3gan
 
 RECIPE = replace(
     latent_r3gan.RECIPE,
-    about="as latent-r3gan, with an autoencoder in place of principal components",
+    about="coarse images from a flow over an autoencoder's codes, completed by a network trained as R3GAN",
     first_stage="autoencoder",
 )

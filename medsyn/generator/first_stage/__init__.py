@@ -71,7 +71,9 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn
     return made(image_shape, **sizes)
 
 
-def fit(kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> PCA | AlignedPCA | Autoencoder | NoStage:
+def fit(
+    kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting
+) -> PCA | AlignedPCA | Autoencoder | NoStage:
     """Fit one kind of first stage.
 
     Args:
@@ -83,4 +85,15 @@ def fit(kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> 
     return FIRST_STAGES[kind].fit(images, labels, fitting)
 
 
-__all__ = ["FIRST_STAGES", "PCA", "AlignedPCA", "Autoencoder", "FirstStage", "Fitting", "NoStage", "PriorTraining", "build", "fit"]
+__all__ = [
+    "FIRST_STAGES",
+    "PCA",
+    "AlignedPCA",
+    "Autoencoder",
+    "FirstStage",
+    "Fitting",
+    "NoStage",
+    "PriorTraining",
+    "build",
+    "fit",
+]

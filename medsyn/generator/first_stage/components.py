@@ -55,6 +55,11 @@ class Components(nn.Module):
         """Coefficients ``[n, K]`` to arrays ``[n, *shape]``, not clipped."""
         return ((coefficients * self.scale) @ self.components + self.mean).unflatten(1, self.array_shape)
 
+    def detail(self, arrays: torch.Tensor) -> torch.Tensor:
+        """What no coefficients stand for: arrays ``[n, *shape]`` without their part along the components."""
+        flat = arrays.flatten(1)
+        return (flat - flat @ self.components.T @ self.components).view_as(arrays)
+
 
 def principal(arrays: np.ndarray, *, explained: float, most: int) -> Principal:
     """Find the components.

@@ -12,6 +12,7 @@ from medsyn.generator.first_stage.components import Components, principal
 from medsyn.generator.first_stage.fitting import Fitting
 from medsyn.generator.networks.pyramid import at_sizes
 
+
 class PCA(Components):
     """Images to whitened principal coefficients and back, and new coefficients from noise.
 
@@ -60,8 +61,3 @@ class PCA(Components):
     def sample(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Standard normal noise ``[n, noise]`` and conditions ``[n, c]`` to coefficients ``[n, K]``."""
         return self.prior(noise, condition)
-
-    def detail(self, images: torch.Tensor) -> torch.Tensor:
-        """What no coefficients stand for: images ``[n, C, H, W]`` without their part along the components."""
-        flat = images.flatten(1)
-        return (flat - flat @ self.components.T @ self.components).view_as(images)

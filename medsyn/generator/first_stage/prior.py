@@ -40,7 +40,7 @@ def build(config: dict[str, Any], codes: int) -> Prior:
 
 
 def moved(
-    images: np.ndarray, training: PriorTraining, encode: Callable[[np.ndarray], np.ndarray]
+    images: np.ndarray, training: PriorTraining, encode: Callable[[np.ndarray], np.ndarray], most: int = COPIES
 ) -> Iterator[Changed]:
     """Codes of changed images, as often as a prior of so many steps can use them.
 
@@ -48,8 +48,9 @@ def moved(
         images: float32 ``[n, C, H, W]`` in [0, 1].
         training: Of the prior.
         encode: Images to codes ``[n, K]``.
+        most: Of every image, beside `COPIES`.
     """
-    for copy in range(min(COPIES, math.ceil(training.steps * BATCH / len(images)))):
+    for copy in range(min(most, COPIES, math.ceil(training.steps * BATCH / len(images)))):
         arrays, told = changed(images, keyed_seed(training.seed, copy))
         yield encode(arrays), told
 
