@@ -30,7 +30,7 @@ numbers is biased upward: compare it with the floor's. Agreement: how often a cl
 the class asked for; of the floor: its accuracy on held-out images. Copy test: that of `medsyn evaluate`, the share of
 samples that lie nearer to training than to held-out images, with the limit of its null; in bold outside it, or with
 images that all but equal a training image. MiB: peak memory of a process that trains and samples. ±: standard deviation
-over seeds.
+over seeds; rows without it are of one.
 """
     return text + "".join(_set(entry) for entry in found["sets"].values())
 
@@ -45,7 +45,7 @@ def _set(entry: Mapping[str, Any]) -> str:
 ### {entry["title"]}, {entry["side"]} px{share}
 
 Learnt from {learnt}, compared with {mix} (seed {seed}); {entry["budget"]} a training,
-{entry["threads"]} thread{"s" if entry["threads"] > 1 else ""}, {len(entry["floor"])} seeds, {entry["machine"]}.
+{entry["threads"]} thread{"s" if entry["threads"] > 1 else ""}, {len(entry["floor"])} seed{"s" if len(entry["floor"]) > 1 else ""}, {entry["machine"]}.
 
 ![Generated scans, one class a row](figures/{entry["figure"]})
 
