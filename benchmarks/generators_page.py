@@ -45,7 +45,7 @@ def _set(entry: Mapping[str, Any]) -> str:
 ### {entry["title"]}, {entry["side"]} px{share}
 
 Learnt from {learnt}, compared with {mix} (seed {seed}); {entry["budget"]} a training,
-{entry["threads"]} thread{"s" if entry["threads"] > 1 else ""}, {len(entry["floor"])} seed{"s" if len(entry["floor"]) > 1 else ""}, {entry["machine"]}.
+{_counted(entry["threads"], "thread")}, {_counted(len(entry["floor"]), "seed")}, {entry["machine"]}.
 
 ![Generated scans, one class a row](figures/{entry["figure"]})
 
@@ -151,3 +151,7 @@ def save_grid(images: Mapping[str, np.ndarray], labels: np.ndarray, classes: tup
                 sheet.paste(tile, (left + place % EACH * CELL, TITLE + row * height + place // EACH * CELL))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, optimize=True)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"
