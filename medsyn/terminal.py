@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,9 @@ class LogFile(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.file.parent.is_dir():
-            try:
-                with open(self.file, "a", encoding="utf-8") as file:
-                    file.write(self.format(record) + "\n")
-            except OSError:
-                self.handleError(record)
+            # A workspace that cannot be written is told by the command's own error.
+            with suppress(OSError), open(self.file, "a", encoding="utf-8") as file:
+                file.write(self.format(record) + "\n")
 
 
 def heading(stage: str) -> None:

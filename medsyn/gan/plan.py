@@ -34,22 +34,22 @@ WARM_UP = 0.02
 """Share of the training in which the learning rate rises to its height: 2e-3 without it never recovers from its first
 steps."""
 
-KNOBS = (
-    "learning_rate",
-    "gamma",
-    "penalty_every",
-    "free",
-    "varied",
-    "ramp",
-    "final",
-    "ema_kimg",
-    "explained",
-    "coefficients",
-    "prior_steps",
-    "width",
-    "strength",
-)
-"""Numbers of the plan that a user may set."""
+KNOBS: dict[str, tuple[float, float]] = {
+    "learning_rate": (1e-7, 0.1),
+    "gamma": (0, 1e6),
+    "penalty_every": (1, 1000),
+    "free": (0, 1),
+    "varied": (0, 1),
+    "ramp": (0, 1),
+    "final": (0, 1),
+    "ema_kimg": (1e-3, 1e6),
+    "explained": (1e-3, 1),
+    "coefficients": (1, 4096),
+    "prior_steps": (0, 1e6),
+    "width": (0.1, 16),
+    "strength": (0, 1),
+}
+"""Numbers of the plan that a user may set, from the least to the most that is taken."""
 
 MIN_STEPS = 30
 MAX_CHECKS = 20
@@ -147,20 +147,17 @@ class Plan:
         for name, value in knobs.items():
             if name not in KNOBS:
                 raise UsageError(f"unknown knob '{name}'", where="--set", mend=f"There are: {', '.join(KNOBS)}.")
-            kind = type(getattr(self, name))
+            whole, (least, most) = isinstance(getattr(self, name), int), KNOBS[name]
             try:
-                changes[name] = kind(float(str(value))) if kind is int else kind(str(value))
-                if not 0 <= changes[name] < math.inf:
-                    raise ValueError
-            except (ValueError, OverflowError):
-                raise UsageError(f"'{value}' is no value for '{name}'", where="--set", mend="Give a number.") from None
-        if changes.get("penalty_every", 1) < 1 or changes.get("coefficients", 1) < 1:
-            raise UsageError("penalty_every and coefficients are at least 1", where="--set")
-        if not changes.get("ema_kimg", 1) or not changes.get("width", 1):
-            raise UsageError("ema_kimg and width lie above 0", where="--set")
-        shares = ("explained", "strength", "free", "varied", "ramp")
-        if any(changes.get(name, 0) > 1 for name in shares):
-            raise UsageError(f"{', '.join(shares)} are at most 1", where="--set")
+                number = float(str(value))
+            except ValueError:
+                number = math.nan
+            if not least <= number <= most or (whole and number % 1):
+                kind = "a whole number" if whole else "a number"
+                raise UsageError(
+                    f"{name}={value} is out of range", where="--set", mend=f"Give {kind} from {least:g} to {most:g}."
+                )
+            changes[name] = int(number) if whole else number
         return replace(self, **changes)
 
     def widened(self) -> Plan:

@@ -52,17 +52,20 @@ def register(mlflow: Run, path: Path, config: Mapping[str, Any]) -> Registered |
 def takes_over(tags: Mapping[str, str], champion: Mapping[str, str]) -> bool:
     """Whether a new version becomes the champion.
 
-    On the same dataset, judged by the same extractor and number of samples, the better one is champion (`Check.score`
-    with the present champion as the unit). Otherwise their figures cannot be compared, and the newest is champion, as
-    it is for ``medsyn augment``: whoever ingested more scans and trained anew means the new generator.
+    On another dataset their figures cannot be compared, and the newest is champion, as it is for ``medsyn augment``:
+    whoever ingested more scans and trained anew means the new generator. On the same one, judged by the same extractor
+    and number of samples, the better one is champion (`Check.score` with the present champion as the unit); judged
+    otherwise, as in a budget of seconds, the champion stays.
 
     Args:
         tags: Of the new version.
         champion: Of the version that the alias points to.
     """
-    same = all(tags.get(_PREFIX + key) == champion.get(_PREFIX + key) for key in ("dataset_digest", "monitor"))
+    data, judge = (tags.get(_PREFIX + key) == champion.get(_PREFIX + key) for key in ("dataset_digest", "monitor"))
     new, old = _check(tags), _check(champion)
-    return not (same and new and old) or new.score(old) < old.score(old)
+    if not (data and new and old):
+        return True
+    return judge and new.score(old) < old.score(old)
 
 
 def _check(tags: Mapping[str, str]) -> Check | None:

@@ -195,7 +195,8 @@ class Session:
                 if order == PROBLEM and not self._answer(problem, progress, mlflow):
                     break
                 if order == OVERDUE:
-                    why = "going back took its time" if self.recovery.events else "the machine has become slower"
+                    slow = "the first steps took longer than planned, or the machine has become slower"
+                    why = "going back took its time" if self.recovery.events else slow
                     progress.say(
                         f"stopped at {trainer.images / 1000:g} of {plan.kimg:g} kimg: {why}; no budget is left"
                     )

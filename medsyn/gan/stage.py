@@ -21,7 +21,7 @@ from medsyn.gan import card, registration, signals
 from medsyn.gan.distributed import World, joined
 from medsyn.gan.material import Material
 from medsyn.gan.session import Session
-from medsyn.gan.unfinished import Unfinished, unfinished
+from medsyn.gan.unfinished import MEND, Unfinished, damaged, unfinished
 from medsyn.generator import checkpoint
 from medsyn.generator.grid import save_grid
 from medsyn.progress import SILENT, Progress
@@ -78,6 +78,8 @@ def _begin(
             f"is of modality '{modality}', not '{options.modality}'", where=path, mend=f"Use --modality {modality}."
         )
     progress.say(f"learning from {path.name}: {len(material.train)} images; {len(material.tune)} more to watch it by")
+    for path in damaged(workspace):
+        progress.say(f"{path}: an unfinished training that is damaged. {MEND}")
     waiting = unfinished(workspace, modality)
     if waiting:
         progress.say(f"{len(waiting)} unfinished training(s) of '{modality}' left alone (--resume continues one)")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from medsyn.errors import DataError, EnvironmentFault, MissingError
@@ -19,6 +20,8 @@ from medsyn.workspace import GENERATOR, Workspace, disk_errors, read_json, write
 STATE = "state.json"
 SNAPSHOT_VERSION = 4
 """Raised with every change of the plan or of what a training remembers."""
+
+MEND = "Delete that folder to give the training up; 'medsyn train-gan' begins anew."
 
 
 class Unfinished:
@@ -92,7 +95,7 @@ class Unfinished:
         """The last snapshot.
 
         Raises:
-            DataError: It is another version's.
+            DataError: It is another version's, or damaged.
         """
         state = read_json(self.path / STATE)
         if state.get("schema") != SNAPSHOT_VERSION:
@@ -101,7 +104,10 @@ class Unfinished:
                 where=self.path / STATE,
                 mend="Resume it with that one, or train anew without --resume.",
             )
-        return state, load_file(self.path / state["tensors"])
+        try:
+            return state, load_file(self.path / str(state["tensors"]))
+        except (OSError, KeyError, SafetensorError) as error:
+            raise DataError(f"has no readable tensors ({type(error).__name__})", where=self.path, mend=MEND) from None
 
     def release(self) -> None:
         """Let another process resume it; without a snapshot there is nothing to resume, and it goes."""
@@ -121,4 +127,18 @@ def unfinished(workspace: Workspace, modality: str | None = None) -> list[Path]:
     """Folders of unfinished trainings that can be resumed, oldest snapshot first."""
     states = (workspace.path / GENERATOR.folder).glob(f".training-*/{STATE}")
     known = sorted(states, key=lambda file: file.stat().st_mtime_ns)
-    return [f.parent for f in known if modality is None or read_json(f).get("modality") == modality]
+    return [f.parent for f in known if (of := _modality(f)) is not None and modality in (None, of)]
+
+
+def damaged(workspace: Workspace) -> list[Path]:
+    """Folders of unfinished trainings that nobody can resume."""
+    states = (workspace.path / GENERATOR.folder).glob(f".training-*/{STATE}")
+    return sorted(file.parent for file in states if _modality(file) is None)
+
+
+def _modality(state: Path) -> str | None:
+    """Of an unfinished training; None where its state cannot be read."""
+    try:
+        return str(read_json(state)["modality"])
+    except (DataError, KeyError):
+        return None

@@ -112,7 +112,7 @@ def tags(kid: float, coverage: float, **changes: str) -> dict[str, str]:
         (tags(0.1, 0.8), tags(0.1, 0.8), False),
         (tags(-0.01, 0.8), tags(0.0, 0.8), True),
         (tags(0.9, 0.1), tags(0.1, 0.8, **{"medsyn.dataset_digest": "e"}), True),
-        (tags(0.9, 0.1), tags(0.1, 0.8, **{"medsyn.monitor": "other"}), True),
+        (tags(0.1, 0.8), tags(0.9, 0.1, **{"medsyn.monitor": "other"}), False),
         (tags(0.9, 0.1), {"medsyn.dataset_digest": "d", "medsyn.monitor": "m"}, True),
         (tags(0.9, 0.1), {}, True),
     ],

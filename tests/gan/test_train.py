@@ -141,6 +141,22 @@ def test_the_training_state_is_kept_without_the_images(trained: tuple[Workspace,
     assert all(images not in tensor.shape for tensor in load_file(path).values())
 
 
+def test_a_damaged_unfinished_training_stands_in_nobodys_way(workspace: Workspace, toy: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(TrainOptions(budget="0.5kimg", threads=1), workspace, Listener(interrupt_after=2))
+    whole, cut = unfinished(workspace)
+    (cut / "state.json").write_bytes((cut / "state.json").read_bytes()[:500])
+    assert unfinished(workspace) == [whole]
+    listener = Listener()
+    run(TrainOptions(budget="0.1kimg", threads=1), workspace, listener)
+    assert any(str(cut) in line and "Delete that folder" in line for line in listener.said)
+    (tensors,) = whole.glob("training-*.safetensors")
+    tensors.write_bytes(tensors.read_bytes()[:500])
+    with pytest.raises(DataError, match="Delete that folder"):
+        run(TrainOptions(resume=True, threads=1), workspace)
+
+
 def test_resume_keeps_to_the_dataset_that_is_named(workspace: Workspace, toy: Path) -> None:
     other = write_dataset(workspace, *toy_images(24, seed=1), name="other")
     with pytest.raises(KeyboardInterrupt):
