@@ -17,6 +17,9 @@ from rich.table import Table
 from medsyn.compute import launched
 from medsyn.progress import Task
 
+UNLIKE = 0.05
+"""Coverage of tune below which a generator is not to be used unseen."""
+
 # Without emoji: 'module:x' is no cross.
 # Of several processes that torchrun started, the first one speaks; what goes wrong, any of them may tell.
 out = Console(highlight=False, soft_wrap=True, emoji=False, quiet=launched()[0] > 0)
@@ -118,10 +121,14 @@ def _ingest(result: Any) -> None:
 
 def _train(result: Any) -> None:
     monitor = ", ".join(f"{k} {v:.3f}" for k, v in result.monitor.items() if isinstance(v, float))
+    trained = f"{result.kimg:.1f} kimg in {result.seconds:.0f} s"
     out.print(
-        f"[green]✓[/] generator [bold]{escape(result.path.name)}[/]: {result.kimg:.1f} kimg in {result.seconds:.0f} s"
+        f"[green]✓[/] generator [bold]{escape(result.path.name)}[/]: "
+        + (f"a mixture of Gaussians, no snapshot of {trained} is kept" if result.closed_form else trained)
         + (f" ({monitor} on tune)" if monitor else "")
     )
+    if result.monitor.get("coverage", 1) < UNLIKE:
+        warn("Hardly any image of tune has a sample near it: look at the samples, and train longer.")
     for event in result.health:
         warn(event)
     out.print(f"[dim]samples: {shown_path(result.grid)}, model card: {shown_path(result.card)}[/]")

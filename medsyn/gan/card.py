@@ -25,6 +25,8 @@ COVARIATES = ("view", "sex", "age_band", "vendor")
 FEWEST = 5
 """Smaller groups of subjects are not counted one by one: a card travels further than the scans."""
 
+CLOSED_FORM = "a mixture of Gaussians over principal components; no network that the recipe trained is kept"
+
 INTENDED = [
     "Labelled synthetic scans of this modality and these classes, to add to the real training images of a classifier "
     "where 'medsyn evaluate' finds that they help.",
@@ -85,7 +87,7 @@ def describe(session: Session, generator: Generator, config: dict[str, Any]) -> 
             "classes": generator.classes,
             "image_shape": list(generator.image_shape),
             "recipe": plan.recipe,
-            "recipe_about": RECIPES[plan.recipe].about,
+            "recipe_about": CLOSED_FORM if session.closed_form else RECIPES[plan.recipe].about,
             "parameters": {
                 "first_stage": sum(value.numel() for value in generator.first_stage.state_dict().values()),
                 "network": _parameters(generator.network),

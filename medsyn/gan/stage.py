@@ -36,6 +36,7 @@ class TrainResult:
     name: str
     modality: str
     kimg: float  # thousands of images shown
+    closed_form: bool  # whether what needs no training is kept: a mixture of Gaussians
     seconds: float  # wall clock, earlier parts of a resumed training included
     monitor: dict[str, float]  # KID, coverage, ... of the kept snapshot on tune; empty where tune is too small
     health: list[str]  # what went wrong and was answered; empty is well
@@ -226,6 +227,7 @@ def _commit(
         name=path.name,
         modality=dataset.modality,
         kimg=session.trainer.images / 1000,
+        closed_form=session.closed_form,
         seconds=session.seconds(),
         monitor=monitor,
         health=[event["sentence"] for event in session.recovery.events],
