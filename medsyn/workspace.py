@@ -131,7 +131,8 @@ class Workspace:
         found = self.all(kind, modality)
         if not found:
             of = f" for modality '{modality}'" if modality else ""
-            raise MissingError(f"no {kind.noun} yet{of}", where=self.path, mend=f"Run '{kind.command}' first.")
+            run = kind.command + (f" --modality {modality}" if modality else "")
+            raise MissingError(f"no {kind.noun} yet{of}", where=self.path, mend=f"Run '{run}' first.")
         return found[-1]
 
     def find(self, kind: Kind, name: str | Path) -> Path:
