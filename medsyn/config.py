@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -146,14 +147,41 @@ class TrainOptions(_Strict):
 class AugmentOptions(_Strict):
     """Options of ``medsyn augment``."""
 
-    n: int = Field(1000, ge=1)
+    n: int = Field(1000, ge=1, description="images in all; default, where `balance` counts them: their sum")
     modality: Modality | None = None
     generator: str | None = Field(None, description="folder or name; default: the newest of the modality")
-    balance: Balance = "match"
+    balance: Balance | dict[str, int] = Field(
+        "match", description="match, equal or minority, or images of each class: nodule=3000,normal=2000"
+    )
+    truncation: float = Field(
+        1.0, gt=0, le=1, description="factor of the noise: below 1, more typical images and fewer kinds"
+    )
     seed: int = Field(0, ge=0)
     formats: list[Literal["png", "npz"]] = Field(default=["png", "npz"], min_length=1)
     device: Device = "auto"
     threads: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, given: Any) -> Any:
+        """Images of each class, where ``balance`` counts them, and their sum as ``n``."""
+        balance = given.get("balance")
+        if isinstance(balance, str) and "=" not in balance:
+            return given
+        if not isinstance(balance, str | Mapping):
+            return given
+        parts = [part for part in balance.split(",") if part.strip()] if isinstance(balance, str) else balance
+        counts = named_values(parts, "say class=images, as in --balance nodule=3000,normal=2000")
+        try:
+            counts = {name: int(str(number)) for name, number in counts.items()}
+        except ValueError:
+            raise ValueError("say class=images, as in --balance nodule=3000,normal=2000") from None
+        total = sum(counts.values())
+        if min(counts.values(), default=0) < 0 or not total:
+            raise ValueError("balance needs numbers of images, none below 0 and one above")
+        if given.get("n") not in (None, total):
+            raise ValueError(f"balance counts {total} images and n says {given['n']}: leave one out")
+        return {**given, "balance": counts, "n": total}
 
 
 class EvaluateOptions(_Strict):

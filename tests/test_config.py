@@ -8,6 +8,7 @@ import pytest
 
 from medsyn.config import (
     MODALITIES,
+    AugmentOptions,
     EvaluateOptions,
     IngestOptions,
     load_pipeline,
@@ -135,3 +136,28 @@ def test_a_wrong_form_is_told_by_an_example(option: str, wrong: object, example:
 @pytest.mark.parametrize("window", ["soft", "40,400", (40, 400), ["40", 400.0]])
 def test_every_form_of_a_window_is_the_same(window: object) -> None:
     assert validate(IngestOptions, {"window": window}, where="").window == (40.0, 400.0)
+
+
+def test_a_balance_of_numbers_is_their_sum() -> None:
+    counted = validate(AugmentOptions, {"balance": "nodule=3000,normal=2000"}, where="medsyn augment")
+    assert (counted.balance, counted.n) == ({"nodule": 3000, "normal": 2000}, 5000)
+    assert validate(AugmentOptions, {"balance": {"nodule": 3}, "n": 3}, where="here").n == 3
+    assert validate(AugmentOptions, {"balance": "equal"}, where="here").n == 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"balance": "nodule=3,normal=2", "n": 6}, "balance counts 5 images and n says 6"),
+        ({"balance": "nodule=many"}, "say class=images"),
+        ({"balance": "nodule=3,normal"}, "say class=images"),
+        ({"balance": "nodule=-3,normal=4"}, "none below 0 and one above"),
+        ({"balance": "nodule=0"}, "none below 0 and one above"),
+        ({"balance": "some"}, "balance"),
+        ({"truncation": 0}, "truncation"),
+        ({"truncation": 1.5}, "truncation"),
+    ],
+)
+def test_a_balance_or_truncation_that_means_nothing_is_refused(given: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        validate(AugmentOptions, given, where="medsyn augment")

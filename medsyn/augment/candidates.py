@@ -30,7 +30,9 @@ class Candidate:
     reason: str | None
 
 
-def draw(generator: Generator, wanted: Mapping[str, int], seed: int, max_tries: int) -> Iterator[list[Candidate]]:
+def draw(
+    generator: Generator, wanted: Mapping[str, int], seed: int, max_tries: int, truncation: float = 1.0
+) -> Iterator[list[Candidate]]:
     """Yield candidates in order of their number until every class has as many fit ones as wanted.
 
     Candidate ``k`` has class ``k mod number of classes`` and is a pure function of checkpoint, seed and ``k``: of each
@@ -41,6 +43,7 @@ def draw(generator: Generator, wanted: Mapping[str, int], seed: int, max_tries: 
         wanted: Class -> fit candidates to reach; candidates of a class that has enough are passed over.
         seed: Of the set.
         max_tries: Candidates of a class at most, as a multiple of what is wanted of it.
+        truncation: As of `Generator.draw`.
     """
     classes = generator.classes
     missing = {label: wanted.get(label, 0) for label in classes}
@@ -51,7 +54,7 @@ def draw(generator: Generator, wanted: Mapping[str, int], seed: int, max_tries: 
         place = index % len(classes)
         needed = np.array([bool(missing[c] and tries[c]) for c in classes])[place]
         index, place = index[needed], place[needed]
-        images = generator.sample(place, seed, index)
+        images = generator.sample(place, seed, index, truncation)
         pixels = np.rint(np.nan_to_num(images).clip(0, 1) * 255).astype(np.uint8)
         found = []
         for k, at, image, grey in zip(index, place, images, pixels, strict=True):

@@ -97,6 +97,7 @@ def run(options: AugmentOptions, workspace: Workspace, progress: Progress = SILE
             "image_shape": list(model.image_shape),
             "seed": options.seed,
             "balance": options.balance,
+            "truncation": options.truncation,
             "formats": options.formats,
             "candidates": len(rows),
             "rejected": dict(rejected),
@@ -143,7 +144,7 @@ def _generate(
     kept: Counter[str] = Counter()
     samples: dict[str, list[np.ndarray]] = {label: [] for label, number in wanted.items() if number}
     with progress.task("generating", options.n) as task:
-        for found in candidates.draw(model, wanted, options.seed, MAX_TRIES):
+        for found in candidates.draw(model, wanted, options.seed, MAX_TRIES, options.truncation):
             distances = nearest.of(found) if nearest else [None] * len(found)
             for candidate, distance in zip(found, distances, strict=True):
                 entry: dict[str, Any] = {

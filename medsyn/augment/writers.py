@@ -96,11 +96,16 @@ Made by medsyn {card["medsyn"]} from generator `{card["generator"]}`
 |---|---|
 {counts}
 
-Balance: {card["balance"]}. Candidates drawn: {card["candidates"]}; rejected: {rejected}.
+Balance: {_told(card["balance"])}. Truncation: {card["truncation"]:g}.
+Candidates drawn: {card["candidates"]}; rejected: {rejected}.
 Size: {" x ".join(map(str, card["image_shape"]))} (channels, height, width), 8 bit.
 
-Image `index` of manifest.csv is a pure function of checkpoint, seed and index.
+Image `index` of manifest.csv is a pure function of checkpoint, seed, truncation and index.
 
 ## Limits
 {limits}
 """
+
+
+def _told(balance: str | Mapping[str, int]) -> str:
+    return balance if isinstance(balance, str) else ", ".join(f"{n} {c}" for c, n in balance.items()) + " asked for"

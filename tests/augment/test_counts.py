@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsyn.augment.counts import per_class
+from medsyn.errors import UsageError
 
 real_counts = st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 500), min_size=2, max_size=6)
 
@@ -39,3 +40,9 @@ def test_minority_leaves_no_class_above_the_common_level_with_images_of_its_own(
     totals = {c: real[c] + counts[c] for c in real}
     level = max(totals[c] for c in real if counts[c])
     assert all(totals[c] >= level - 1 for c in real)
+
+
+def test_counted_classes_get_their_number_and_others_none():
+    assert per_class(7, {"a": 30, "b": 10, "c": 5}, {"c": 5, "a": 2}) == {"a": 2, "b": 0, "c": 5}
+    with pytest.raises(UsageError, match=r"no class 'd'.*a, b"):
+        per_class(1, {"a": 30, "b": 10}, {"d": 1})

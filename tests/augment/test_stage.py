@@ -94,6 +94,22 @@ def test_a_larger_set_begins_with_the_smaller_one(workspace):
     assert not set(SyntheticSet.open(other.path).manifest()["pixel_digest"]) & set(first)
 
 
+def test_a_set_of_counted_classes(workspace):
+    write_generator(workspace)
+    result = run(AugmentOptions(balance="pneumonia=7", threads=1), workspace)
+    assert (result.n, result.images_per_class) == (7, {"no_finding": 0, "pneumonia": 7})
+    assert "7 pneumonia asked for" in (result.path / "card.md").read_text()
+
+
+def test_truncated_images_are_nearer_to_each_other_and_the_card_tells(workspace):
+    write_generator(workspace)
+    wide, narrow = (
+        SyntheticSet.open(run(AugmentOptions(n=40, truncation=psi, threads=1), workspace).path) for psi in (1.0, 0.5)
+    )
+    assert narrow.images().std(0).mean() < 0.7 * wide.images().std(0).mean()
+    assert (wide.card["truncation"], narrow.card["truncation"]) == (1.0, 0.5)
+
+
 @pytest.mark.parametrize("fmt", ["png", "npz"])
 def test_each_format_alone_gives_the_same_images(workspace, fmt):
     write_generator(workspace)
