@@ -22,9 +22,9 @@ def section(found: dict[str, Any]) -> str:
 
 Networks of `{found["recipe"]}` at {found["side"]} px, batches of {found["batch"]}; median of {found["turns"]} turns of
 {found["steps"]} steps, {found["machine"]}. In float32, but where a row says otherwise: this processor {native} compute
-in bfloat16 by itself. "Plain PyTorch" is the same objective with its penalty in every step and, as in medsyn, one
-sample for both turns; MONAI's GanTrainer has no penalty, no averaged weights and no condition, so that it does less for
-an image.
+in bfloat16 by itself. Weights lie in channels_last but where a row says otherwise, and in the two loops that are not
+ours. "Plain PyTorch" is the same objective with its penalty in every step and, as in medsyn, one sample for both turns;
+MONAI's GanTrainer has no penalty, no averaged weights and no condition, so that it does less for an image.
 
 | loop | images/s | slowest to fastest turn | medsyn is faster by |
 |---|---|---|---|
