@@ -165,17 +165,15 @@ class AugmentOptions(_Strict):
     @classmethod
     def _counted(cls, given: Any) -> Any:
         """Images of each class, where ``balance`` counts them, and their sum as ``n``."""
-        balance = given.get("balance")
-        if isinstance(balance, str) and "=" not in balance:
+        balance, form = given.get("balance"), "say class=images, as in --balance nodule=3000,normal=2000"
+        if isinstance(balance, str) and "=" in balance:
+            balance = named_values([part for part in balance.split(",") if part.strip()], form)
+        if not isinstance(balance, Mapping):
             return given
-        if not isinstance(balance, str | Mapping):
-            return given
-        parts = [part for part in balance.split(",") if part.strip()] if isinstance(balance, str) else balance
-        counts = named_values(parts, "say class=images, as in --balance nodule=3000,normal=2000")
         try:
-            counts = {name: int(str(number)) for name, number in counts.items()}
+            counts = {name: int(str(number)) for name, number in balance.items()}
         except ValueError:
-            raise ValueError("say class=images, as in --balance nodule=3000,normal=2000") from None
+            raise ValueError(form) from None
         total = sum(counts.values())
         if min(counts.values(), default=0) < 0 or not total:
             raise ValueError("balance needs numbers of images, none below 0 and one above")

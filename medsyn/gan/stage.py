@@ -79,8 +79,8 @@ def _begin(
             f"is of modality '{modality}', not '{options.modality}'", where=path, mend=f"Use --modality {modality}."
         )
     progress.say(f"learning from {path.name}: {len(material.train)} images; {len(material.tune)} more to watch it by")
-    for path in damaged(workspace):
-        progress.say(f"{path}: an unfinished training that is damaged. {MEND}")
+    for lost in damaged(workspace):
+        progress.say(f"{lost}: an unfinished training that is damaged. {MEND}")
     waiting = unfinished(workspace, modality)
     if waiting:
         progress.say(f"{len(waiting)} unfinished training(s) of '{modality}' left alone (--resume continues one)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -125,15 +126,17 @@ class Unfinished:
 
 def unfinished(workspace: Workspace, modality: str | None = None) -> list[Path]:
     """Folders of unfinished trainings that can be resumed, oldest snapshot first."""
-    states = (workspace.path / GENERATOR.folder).glob(f".training-*/{STATE}")
-    known = sorted(states, key=lambda file: file.stat().st_mtime_ns)
+    known = sorted(_states(workspace), key=lambda file: file.stat().st_mtime_ns)
     return [f.parent for f in known if (of := _modality(f)) is not None and modality in (None, of)]
 
 
 def damaged(workspace: Workspace) -> list[Path]:
     """Folders of unfinished trainings that nobody can resume."""
-    states = (workspace.path / GENERATOR.folder).glob(f".training-*/{STATE}")
-    return sorted(file.parent for file in states if _modality(file) is None)
+    return sorted(file.parent for file in _states(workspace) if _modality(file) is None)
+
+
+def _states(workspace: Workspace) -> Iterator[Path]:
+    return (workspace.path / GENERATOR.folder).glob(f".training-*/{STATE}")
 
 
 def _modality(state: Path) -> str | None:

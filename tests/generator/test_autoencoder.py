@@ -36,7 +36,7 @@ def left(stage: Autoencoder | PCA, images: np.ndarray) -> float:
 def test_it_shows_more_of_unseen_images_than_as_many_components(learnt: Autoencoder) -> None:
     unseen, _ = discs(100, seed=1)
     linear = PCA.fit(*discs(300), fitting(0))
-    assert len(learnt.mean) == linear.coefficients
+    assert learnt.coefficients == linear.coefficients
     assert left(learnt, unseen) < 0.7 * left(linear, unseen)
 
 

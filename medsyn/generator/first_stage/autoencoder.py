@@ -65,9 +65,7 @@ class Autoencoder(nn.Module):
         self.coefficients, self.halvings = coefficients, halvings
         self.linear = Components((c, h >> halvings, w >> halvings), coefficients)
         self.convolutions = Convolutions((c, h >> halvings, w >> halvings), coefficients)
-        self.register_buffer("mean", torch.zeros(coefficients))
-        self.register_buffer("turn", torch.eye(coefficients))
-        self.register_buffer("back", torch.eye(coefficients))
+        self.whitening = Components((coefficients,), coefficients)
         self.prior = priors.build(prior, coefficients)
         self.noise, self.picks = self.prior.noise, self.prior.picks
 
@@ -93,9 +91,7 @@ class Autoencoder(nn.Module):
         made = priors.fit(turned.codes, labels, fitting.prior, moved)
         stage = cls(tuple(images.shape[1:]), linear.coefficients, made.sizes(), fitting.halvings)
         stage.linear, stage.convolutions, stage.prior = linear, learnt, made
-        stage.mean.copy_(torch.from_numpy(turned.mean))
-        stage.turn.copy_(torch.from_numpy(turned.vectors.T / turned.scale))
-        stage.back.copy_(torch.from_numpy(turned.vectors * turned.scale[:, None]))
+        stage.whitening.take(turned)
         return stage
 
     def sizes(self) -> dict[str, Any]:
@@ -106,7 +102,7 @@ class Autoencoder(nn.Module):
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Images ``[n, C, H, W]``, about [0, 1], to codes ``[n, K]``, of unit variance over those that were fitted."""
         small = at_sizes(images, self.halvings + 1)[0]
-        return (self.convolutions.encode(self.linear, small) - self.mean) @ self.turn
+        return self.whitening.encode(self.convolutions.encode(self.linear, small))
 
     def sample(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Standard normal noise ``[n, noise]`` and conditions ``[n, c]`` to codes ``[n, K]``."""
@@ -114,7 +110,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes ``[n, K]`` to images ``[n, C, H, W]``, halved as often as `halvings` says, not clipped."""
-        return self.convolutions.decode(self.linear, codes @ self.back + self.mean)
+        return self.convolutions.decode(self.linear, self.whitening.decode(codes))
 
     def detail(self, images: torch.Tensor) -> torch.Tensor:
         """Small images ``[n, C, H, W]`` without their part along the components, which is for codes to say."""
@@ -175,13 +171,13 @@ def _learnt(images: torch.Tensor, labels: np.ndarray, fitting: Fitting) -> tuple
     """
     seed, held = fitting.prior.seed, held_out(labels, fitting.prior.units)
     steps = int(fitting.prior.steps / STEPS_OF_THE_PRIOR * min(1.0, (SIDE / images.shape[-1]) ** 2))
-    linear, best = _components(images, fitting), None
     if held.any() and steps:
-        judged, shown = images[held], images[~held]
-        others = _components(shown, fitting)
-        best = _trained(others, shown, judged, steps, seed)
-    if best is not None:
-        return others, best
+        shown = images[~held]
+        linear = _components(shown, fitting)
+        best = _trained(linear, shown, images[held], steps, seed)
+        if best is not None:
+            return linear, best
+    linear = _components(images, fitting)
     return linear, _untrained(linear, seed)
 
 
