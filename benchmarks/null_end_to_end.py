@@ -28,9 +28,9 @@ from scipy.stats import binomtest
 
 import medsyn
 from medsyn import Dataset, Workspace, compute
+from medsyn.cache import Cache
 from medsyn.config import EvaluateOptions, load_preset
 from medsyn.evaluate import verdict
-from medsyn.evaluate.cache import Cache
 from medsyn.evaluate.comparison import arms, cells, utility
 from medsyn.evaluate.comparison.bank import Bank
 from medsyn.evaluate.comparison.training import Engine

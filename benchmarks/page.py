@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from generators_page import section as generators
+from page_augment import augment, filter_null, platforms, selection, selection_worth
 from page_training import health
 from train_speed_page import section as train_speed
 
@@ -59,6 +60,7 @@ def real_sets(found: dict[str, Any]) -> str:
     for name, one in found["sets"].items():
         seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in one["seconds"].items())
         timings = ", ".join(f"{phase} {value:.0f} s" for phase, value in one["timings"].items())
+        filtered = one.get("selection", {}).get("sentence", "")
         checks = " ".join(one[name] for name in ("copying", "collapse", "labels", "leakage", "shortcut"))
         arms = "\n".join(
             f"| {a['classifier']} | {a['name']}{' (chosen)' if a['chosen'] else ''} | {three(a['val_auroc'])} | "
@@ -75,7 +77,7 @@ def real_sets(found: dict[str, Any]) -> str:
 
 **{one["verdict"]["decision"]}.** {one["verdict"]["sentence"]}
 
-{checks}
+{checks} {filtered}
 
 | classifier | arm | AUROC on val | AUROC on test | balanced accuracy | accuracy |
 |---|---|---|---|---|---|
@@ -356,10 +358,15 @@ SECTIONS = (
     ("pneumonia_baseline", baseline),
     ("statistics_simulation", statistics),
     ("null_end_to_end", null),
+    ("filter_null", filter_null),
     ("detection_rates", detection),
     ("fidelity_rule", fidelity_rule),
     ("generators", generators),
     ("health", health),
+    ("selection", selection),
+    ("selection_worth", selection_worth),
+    ("augment", augment),
+    ("platforms", platforms),
     ("rare_class", rare_class),
     ("real_sets", real_sets),
     ("ingest", ingest),

@@ -67,6 +67,7 @@ def run(name: str, folder: Path) -> dict[str, Any]:
             | {"kid": fidelity[row]["kid"]["value"], "c2st": (fidelity[row]["c2st"] or {}).get("value")}
             for row in fidelity
         },
+        "selection": report["selection"],
         **{name: report[name]["sentence"] for name in ("copying", "collapse", "labels", "leakage", "shortcut")},
     }
 

@@ -15,30 +15,49 @@ __all__ = [
     "Dataset",
     "MedsynError",
     "SyntheticSet",
+    "SyntheticStream",
     "Workspace",
     "augment",
     "evaluate",
     "explore",
     "ingest",
     "inspect_dataset",
+    "load_synthetic",
+    "send",
     "train_gan",
+    "verify_synthetic",
 ]
 
 if TYPE_CHECKING:
-    from medsyn.api import augment, evaluate, explore, ingest, inspect_dataset, train_gan
+    from medsyn.api import (
+        augment,
+        evaluate,
+        explore,
+        ingest,
+        inspect_dataset,
+        send,
+        train_gan,
+        verify_synthetic,
+    )
+    from medsyn.augment.stream import SyntheticStream
     from medsyn.data import Dataset
     from medsyn.errors import MedsynError
     from medsyn.synthetic import SyntheticSet
+    from medsyn.synthetic.loading import load_synthetic
     from medsyn.workspace import Workspace
 
 _WHERE = {
     "Dataset": "medsyn.data",
     "MedsynError": "medsyn.errors",
     "SyntheticSet": "medsyn.synthetic",
+    "SyntheticStream": "medsyn.augment.stream",
     "Workspace": "medsyn.workspace",
     "explore": "medsyn.api",
     "inspect_dataset": "medsyn.api",
+    "load_synthetic": "medsyn.synthetic.loading",
+    "send": "medsyn.api",
     "train_gan": "medsyn.api",
+    "verify_synthetic": "medsyn.api",
 }
 _CALLABLE_PACKAGES = ("ingest", "augment", "evaluate")
 

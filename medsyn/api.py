@@ -1,4 +1,4 @@
-"""The four stages, and the looks at a dataset and at a generator, as plain functions for notebooks and scripts."""
+"""The four stages, the looks at a dataset and a generator, and sending, as functions for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from medsyn import stages
 from medsyn.config import STAGES, validate
 from medsyn.exploration.options import ExploreOptions
 from medsyn.progress import SILENT, Progress
-from medsyn.workspace import Workspace
+from medsyn.workspace import SYNTHETIC, Workspace
 
 if TYPE_CHECKING:
     from medsyn.augment.stage import AugmentResult
+    from medsyn.augment.verification import Verified
     from medsyn.evaluate.stage import EvaluateResult
     from medsyn.exploration.stage import ExploreResult
     from medsyn.gan.stage import TrainResult
     from medsyn.ingest.stage import IngestResult
     from medsyn.inspection.stage import InspectResult
+    from medsyn.pacs.sending import SendResult
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,7 +56,7 @@ def ingest(
     """Turn scans into a labelled dataset; without ``paths``, the built-in sample.
 
     Args:
-        paths: Files and folders with DICOM, NIfTI, PNG, JPEG, TIFF or MedMNIST-layout npz.
+        paths: Files and folders with DICOM, NIfTI, PNG, JPEG, TIFF or MedMNIST-layout npz, and DICOMweb services.
         workspace: Folder; default: ``MEDSYN_WORKSPACE``, else ``./medsyn-workspace``.
         progress: Listener.
         options: Fields of `medsyn.config.IngestOptions`, such as ``labels="labels.csv"``.
@@ -86,6 +88,36 @@ def augment(
 def evaluate(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> EvaluateResult:
     """Judge the newest synthetic set; options as in `medsyn.config.EvaluateOptions`."""
     return _run("evaluate", options, workspace, progress)
+
+
+def verify_synthetic(
+    synthetic: str | Path | None = None,
+    *,
+    workspace: str | Path | None = None,
+    progress: Progress = SILENT,
+    **options: Any,
+) -> Verified:
+    """Check a synthetic set: every file, the manifest, and a sample of its images made again; nothing is written.
+
+    Args:
+        synthetic: Folder or name; default: the newest.
+        workspace: As for `ingest`.
+        progress: Listener.
+        options: Fields of `medsyn.augment.verification.VerifyOptions`, such as ``share=0.05``.
+
+    Returns:
+        What was found; ``ok`` says whether nothing is wrong, ``findings`` what is.
+
+    Raises:
+        MedsynError: With what is wrong, where, and how to mend it.
+    """
+    from medsyn.augment import verification
+
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+    if synthetic is not None:
+        given["synthetic"] = str(synthetic)
+    checked = validate(verification.VerifyOptions, given, where="medsyn.verify_synthetic")
+    return verification.run(checked, Workspace(workspace), progress)
 
 
 def inspect_dataset(
@@ -136,6 +168,29 @@ def explore(
     if generator is not None:
         given["generator"] = str(generator)
     return stage.run(validate(ExploreOptions, given, where="medsyn.explore"), Workspace(workspace))
+
+
+def send(
+    synthetic: str | Path | None = None,
+    *,
+    to: str,
+    workspace: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> SendResult:
+    """Send the DICOM files of a synthetic set to a PACS (STOW-RS); called again, it sends the rest.
+
+    Args:
+        synthetic: Folder or name; default: the newest.
+        to: Root of the DICOMweb service; credentials come from the environment or netrc.
+        workspace: As for `ingest`.
+        progress: Listener.
+
+    Raises:
+        MedsynError: With what is wrong, where, and how to mend it.
+    """
+    from medsyn.pacs import sending
+
+    return sending.send(Workspace(workspace).chosen(SYNTHETIC, synthetic), to, progress)
 
 
 def _run(stage: str, options: dict[str, Any], workspace: str | Path | None, progress: Progress) -> Any:

@@ -18,7 +18,7 @@ from medsyn.compute import launched
 from medsyn.config import STAGES, load_pipeline, shipped, validate
 from medsyn.errors import AlreadyTold, ExitCode, MedsynError, Preempted, UsageError
 from medsyn.exploration.options import ExploreOptions
-from medsyn.workspace import Workspace
+from medsyn.workspace import SYNTHETIC, Workspace
 
 log = logging.getLogger("medsyn")
 CLICK_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException, which Typer may bring along as its own
@@ -47,8 +47,15 @@ ThreadsOption = Annotated[int | None, typer.Option(help="Threads of torch; defau
 @app.command(epilog="Example: [bold]medsyn ingest scans/ --labels labels.csv --modality xray[/]")
 def ingest(
     paths: Annotated[
-        list[str] | None, typer.Argument(help="Files and folders; none: a simulated sample, xray or --modality mri.")
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders, DICOMweb services (https://...); none: a simulated sample, xray or --modality mri."
+        ),
     ] = None,
+    query: Annotated[
+        list[str] | None, typer.Option(help="What of a DICOMweb service: Modality=CR; repeatable, all must fit.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Of each DICOMweb service at most so many instances.")] = None,
     labels: Annotated[str | None, typer.Option(help="CSV with one row an image.")] = None,
     label_columns: Annotated[
         list[str] | None, typer.Option("--label-column", help="Its column with the class; more: further targets.")
@@ -110,6 +117,9 @@ def train_gan(
     ] = None,
     init_from: Annotated[str | None, typer.Option(help="Checkpoint (folder or name) to start from.")] = None,
     resume: Annotated[bool | None, typer.Option("--resume", help="Go on with the newest unfinished training.")] = None,
+    allow_synthetic: Annotated[
+        bool | None, typer.Option("--allow-synthetic", help="Learn from images marked synthetic, too; the cards tell.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Images a step; default: as the plan says.")] = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
@@ -127,7 +137,22 @@ def augment(
     generator: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
     balance: Annotated[str | None, typer.Option(help="match, equal, minority, or nodule=3000,normal=2000.")] = None,
     truncation: Annotated[float | None, typer.Option(help="In (0, 1]: less is more typical, less diverse.")] = None,
-    formats: Annotated[list[str] | None, typer.Option("--format", help="png, npz; may be repeated.")] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="png, dicom, nifti, npz; several: png,dicom.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Of a pixel: 8 or 16.")] = None,
+    keep_all: Annotated[bool | None, typer.Option("--keep-all", help="No selection: keep every candidate.")] = None,
+    max_tries: Annotated[int | None, typer.Option(help="Candidates per image that is wanted, at most.")] = None,
+    allow_short: Annotated[
+        bool | None, typer.Option("--allow-short", help="Fewer images than asked for are no error.")
+    ] = None,
+    show_real: Annotated[
+        bool | None, typer.Option("--show-real", help="Contact sheets beside real patients; not in the set.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="DICOMweb address to send the set to: https://pacs/dicom-web.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Candidates made at a time; changes no image.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; default: the cores, for many images.")] = None,
+    yes: Annotated[bool | None, typer.Option("--yes", help="Go on where the disk seems too small.")] = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
@@ -135,6 +160,32 @@ def augment(
 ) -> None:
     """Generate labelled synthetic cases."""
     _stage("augment", locals())
+
+
+@app.command(epilog="Example: [bold]medsyn verify xray-001 --share 0.05[/]")
+def verify(
+    synthetic: Annotated[str | None, typer.Argument(metavar="SET", help="Folder or name; default: the newest.")] = None,
+    share: Annotated[float | None, typer.Option(help="Of the images that are made again: 0.01, at least 10.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Folder or name; default: found by the digest that the set names.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Which images are made again.")] = None,
+    device: Annotated[str | None, typer.Option(help="Default: the kind that made the set, where it is here.")] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Check a synthetic set: every file, the manifest, and a sample of its images made again."""
+    arguments = locals()
+    with _guard():
+        opened, as_json = _open(arguments.pop("workspace")), arguments.pop("json")
+        given = {key: value for key, value in arguments.items() if value is not None}
+        from medsyn.augment import verification
+
+        options = validate(verification.VerifyOptions, given, where="medsyn verify")
+        result = verification.run(options, opened, terminal.Terminal())
+        terminal.verified(result, as_json=as_json)
+        if not result.ok:
+            raise result.error()
 
 
 @app.command(epilog="Example: [bold]medsyn evaluate --modality xray[/]; rare class: [bold]--rare normal=15[/]")
@@ -231,6 +282,23 @@ def explore(
         from medsyn.exploration import stage
 
         terminal.explored(stage.run(options, opened))
+
+
+@app.command(epilog="Example: [bold]medsyn send --to https://pacs.example.org/dicom-web[/]")
+def send(
+    synthetic: Annotated[
+        str | None, typer.Argument(metavar="SET", help="Folder or name of a synthetic set; default: the newest.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="Root of the PACS's DICOMweb service, without credentials.")] = ...,  # type: ignore[assignment]
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Send the DICOM files of a synthetic set to a PACS (STOW-RS); run again, it sends the rest."""
+    with _guard():
+        opened = _open(workspace)
+        path = opened.chosen(SYNTHETIC, synthetic)
+        from medsyn.pacs.sending import send as send_set
+
+        terminal.sent(send_set(path, to, terminal.Terminal()))
 
 
 @app.command(epilog="Example: [bold]medsyn run pipelines/chest_xray.yaml[/]")
@@ -349,7 +417,7 @@ def _guard(preempted: ExitCode = ExitCode.INTERRUPTED) -> Iterator[None]:
         log.info("interrupted")
         terminal.fail(
             "interrupted. What was complete is kept; run the command again (a training that had begun: with --resume; "
-            "an evaluation goes on by itself)."
+            "a synthetic set and an evaluation go on by themselves)."
         )
         code = ExitCode.INTERRUPTED
     except typer.Exit:

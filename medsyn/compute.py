@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
@@ -100,6 +100,19 @@ def bfloat16_is_native(device: torch.device) -> bool:
         return False
     told = torch.cpu.get_capabilities()
     return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
+
+
+def platform_facts() -> dict[str, str]:
+    """What decides the last bits of a computation besides its input: torch's version, its build and the processor's."""
+    import platform
+
+    import torch
+
+    return {
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 def keyed_seed(*key: object) -> int:
@@ -200,6 +213,19 @@ def executor(workers: int | None = None) -> Iterator[Executor]:
             pool.shutdown()
 
 
+class InThisProcess(Executor):
+    """Runs what is submitted at once, before `submit` returns: the interface of a pool without its processes."""
+
+    def submit(self, fn: Callable[..., B], /, *args: Any, **kwargs: Any) -> Future[B]:
+        """Call ``fn``; what it raises is raised by the future's ``result``."""
+        future: Future[B] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Processes that start in here use one thread each."""
@@ -212,6 +238,21 @@ def one_thread() -> Iterator[None]:
             os.environ.pop("OMP_NUM_THREADS", None)
         else:
             os.environ["OMP_NUM_THREADS"] = previous
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """This process computes with one thread in here: several may change the last bits."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def begin_worker(parent: int) -> None:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from medsyn.errors import UsageError
-from medsyn.forms import Device, LabelFrom, MaskRule, Name, Slices, Window, named_values
+from medsyn.forms import Device, LabelFrom, MaskRule, Name, Slices, Window, named_values, search_keys
 
 Modality = Literal["xray", "mri", "ct", "ultrasound", "mammography", "angiography", "nuclear"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
@@ -65,8 +65,11 @@ class IngestOptions(_Strict):
     """Options of ``medsyn ingest``."""
 
     paths: list[str] = Field(
-        default_factory=list, description="files and folders; none: the built-in sample, of xray or mri"
+        default_factory=list,
+        description="files, folders and DICOMweb services; none: the built-in sample, of xray or mri",
     )
+    query: dict[str, str] = Field(default={}, description="what of the services: DICOM keyword -> value")
+    limit: int | None = Field(None, ge=1, description="instances of each service at most")
     labels: str | None = Field(None, description="CSV with one row an image")
     label_columns: list[str] = Field(
         default=["label"], min_length=1, description="the first is the class, the others are further targets"
@@ -110,6 +113,11 @@ class IngestOptions(_Strict):
     def _pairs(cls, value: object) -> object:
         return named_values(value, "say written=class, as in --map pos=pneumonia")
 
+    @field_validator("query", mode="before")
+    @classmethod
+    def _searched(cls, value: object) -> object:
+        return search_keys(value)
+
 
 class TrainOptions(_Strict):
     """Options of ``medsyn train-gan``."""
@@ -127,6 +135,7 @@ class TrainOptions(_Strict):
         "auto", description="of the networks while they train; auto: bfloat16 where the processor computes in it"
     )
     resume: bool = False
+    allow_synthetic: bool = Field(False, description="learn from synthetic images of the dataset, too")
     seed: int = Field(0, ge=0)
     device: Device = "auto"
     batch: int | None = Field(None, ge=4, description="images a step; default: as the plan says")
@@ -157,9 +166,29 @@ class AugmentOptions(_Strict):
         1.0, gt=0, le=1, description="factor of the noise: below 1, more typical images and fewer kinds"
     )
     seed: int = Field(0, ge=0)
-    formats: list[Literal["png", "npz"]] = Field(default=["png", "npz"], min_length=1)
+    formats: list[Literal["png", "dicom", "nifti", "npz"]] = Field(default=["png", "npz"], min_length=1)
+    bits: Literal[8, 16] = Field(8, description="of a pixel; colour has 8, but for npz")
+    keep_all: bool = Field(False, description="no selection: every candidate is kept")
+    max_tries: int = Field(10, ge=1, description="candidates of a class at most, per image that is wanted")
+    allow_short: bool = Field(False, description="fewer images than asked for are no error")
+    show_real: bool = Field(False, description="contact sheets beside real patients, kept out of the set")
+    to: str | None = Field(None, description="DICOMweb address that the set is sent to, as DICOM")
+    batch_size: int = Field(512, ge=1, description="candidates made at a time; changes no image")
+    workers: int | None = Field(None, ge=1, description="processes; default: the cores, for many images on a CPU")
+    yes: bool = Field(False, description="go on where the disk seems too small")
     device: Device = "auto"
     threads: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        """Formats that stand in one word, each once; with DICOM where the set is to be sent: a PACS takes no other."""
+        formats = given.get("formats") or cls.model_fields["formats"].default
+        if not isinstance(formats, str | list | tuple):
+            return given
+        words = [formats] if isinstance(formats, str) else formats
+        parts = [part.strip() for word in words for part in str(word).split(",") if part.strip()]
+        return {**given, "formats": list(dict.fromkeys([*parts, *["dicom"] * bool(given.get("to"))]))}
 
     @model_validator(mode="before")
     @classmethod

@@ -20,7 +20,9 @@ PACKAGES = {
     "pylibjpeg-libjpeg": "ingest of lossless JPEG",
     "pylibjpeg-openjpeg": "ingest of JPEG 2000",
     "pylibjpeg-rle": "fast ingest of RLE",
-    "nibabel": "ingest of NIfTI",
+    "dicomweb-client": "send, ingest from a PACS",
+    "highdicom": "augment as DICOM",
+    "nibabel": "NIfTI",
     "pillow": "ingest of PNG, JPEG, TIFF",
     "scikit-learn": "evaluate",
     "efficientnet-lite-pytorch": "features of evaluate and of the training monitor",
@@ -52,6 +54,9 @@ def show(workspace: Workspace) -> bool:
     table.add_row("workspace", escape(str(workspace.path)) + ("" if workspace.path.exists() else " (not made yet)"))
     for kind in KINDS:
         table.add_row(f"  {kind.folder}", str(len(workspace.all(kind))))
+    originals = sum(1 for _ in (workspace.private / "pacs").rglob("*.dcm"))
+    if originals:
+        table.add_row("  private/pacs", f"{originals} originals of an unfinished ingest")
     free = free_bytes(workspace.path)
     low = free < LOW_DISK
     table.add_row("free disk", f"{free / 2**30:.1f} GiB" + (" [red](low)[/]" if low else ""))

@@ -38,10 +38,15 @@ class MedsynError(Exception):
 
     def line(self) -> str:
         """The whole message as one line: ``where: what. mend``."""
-        where, what, mend = (p if len(p) <= LONGEST else f"{p[:LONGEST]}…" for p in (self.where, self.what, self.mend))
+        where, what, mend = map(_cut, (self.where, self.what, self.mend))
         head = f"{where}: {what}" if where else what
         text = " ".join((f"{head.rstrip('.')}. {mend}" if mend else head).split())
         return "".join(c if c.isprintable() else "?" for c in text)  # what is quoted must not steer a terminal
+
+
+def _cut(text: str) -> str:
+    """Without its middle, where a text is too long: a traceback of another process says at its end what was wrong."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
 
 
 class UsageError(MedsynError):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
+
+from medsyn.errors import UsageError
 
 WINDOWS: dict[str, tuple[float, float]] = {
     "lung": (-600.0, 1500.0),
@@ -45,6 +48,24 @@ def named_values(value: object, form: str) -> object:
     if not all(isinstance(pair, str) and "=" in pair for pair in value):
         raise ValueError(form)
     return dict(pair.split("=", 1) for pair in value)
+
+
+def search_keys(value: object) -> dict[str, str]:
+    """What an archive is searched by: a mapping, or a list of ``KEYWORD=VALUE``, each keyword once.
+
+    Raises:
+        UsageError: Anything else. Not a `ValueError`, whose message would quote the value, which may name a patient.
+    """
+    wrong = UsageError("write KEYWORD=VALUE, each keyword once", where="--query", mend="As in --query Modality=CR.")
+    if isinstance(value, Mapping):
+        pairs = list(value.items())
+    elif isinstance(value, list) and all(isinstance(pair, str) and "=" in pair for pair in value):
+        pairs = [tuple(pair.split("=", 1)) for pair in value]
+    else:
+        raise wrong
+    if len(dict(pairs)) < len(pairs) or not all(isinstance(v, str | int | float) for pair in pairs for v in pair):
+        raise wrong
+    return {str(keyword).strip(): str(text).strip() for keyword, text in pairs}
 
 
 Device = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 from collections.abc import Iterator
@@ -65,10 +66,11 @@ class LogFile(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self.file.parent.is_dir():
-            # A workspace that cannot be written is told by the command's own error.
-            with suppress(OSError), open(self.file, "a", encoding="utf-8") as file:
-                file.write(self.format(record) + "\n")
+        # A workspace that cannot be written is told by the command's own error.
+        with suppress(OSError):
+            if self.file.parent.is_dir():
+                with open(self.file, "a", encoding="utf-8") as file:
+                    file.write(self.format(record) + "\n")
 
 
 def heading(stage: str) -> None:
@@ -129,8 +131,8 @@ def _train(result: Any) -> None:
     )
     if result.monitor.get("coverage", 1) < UNLIKE:
         warn("Hardly any image of tune has a sample near it: look at the samples, and train longer.")
-    for event in result.health:
-        warn(event)
+    for caveat in (*result.health, *result.caveats):
+        warn(caveat)
     out.print(f"[dim]samples: {shown_path(result.grid)}, model card: {shown_path(result.card)}[/]")
     if result.registered:
         out.print(f"[dim]in MLflow's registry: {escape(result.registered)}[/]")
@@ -143,12 +145,88 @@ def explored(result: Any) -> None:
         out.print(f"  {shown_path(file)}")
 
 
+def sent(result: Any) -> None:
+    """Print what became of a synthetic set at a PACS."""
+    before = result.instances - result.sent
+    out.print(
+        f"[green]✓[/] {result.sent} instances of [bold]{escape(result.path.name)}[/] sent to {escape(result.url)}"
+        + (f", {before} were there before" if before else "")
+        + f"; the server finds all {result.instances}"
+    )
+    for what, n in result.warnings.items():
+        warn(f"{n} instances were taken with a warning ({what})")
+
+
 def _augment(result: Any) -> None:
     counts = ", ".join(f"{c} {n}" for c, n in result.images_per_class.items())
     out.print(f"[green]✓[/] synthetic set [bold]{escape(result.path.name)}[/]: {result.n} images ({escape(counts)})")
     if result.rejected:
-        out.print("[dim]rejected: " + ", ".join(f"{n} {reason}" for reason, n in result.rejected.items()) + "[/]")
+        table = Table(box=None, pad_edge=False, header_style="dim", style="dim")
+        rules = sorted({rule for rates in result.rates.values() for rule in rates})
+        table.add_column("of the candidates of")
+        for rule in rules:
+            table.add_column(rule, justify="right")
+        for label, rates in result.rates.items():
+            table.add_row(escape(label), *(f"{rates[rule]:.1%}" if rule in rates else "0" for rule in rules))
+        out.print(table)
+        out.print(f"[dim]failed these rules; {sum(result.rejected.values())} were left out, see manifest.csv[/]")
+    for warning in result.warnings:
+        warn(warning)
     out.print(f"[dim]{shown_path(result.path)}, contact sheet: {shown_path(result.contact_sheet)}[/]")
+    if result.sent:
+        sent(result.sent)
+    if result.beside_real:
+        warn(f"Sheets beside real patients, for your team alone: {shown_path(result.beside_real)}")
+
+
+def verified(result: Any, *, as_json: bool) -> None:
+    """Print what became of every check of a synthetic set: a line each, or as JSON and nothing else."""
+    if as_json:
+        out.print(json.dumps(result.facts(), indent=2, ensure_ascii=False, allow_nan=False), markup=False)
+        return
+    wrong = {finding.check for finding in result.findings}
+    lines = [("[green]✓[/]", check, text) for check, text in _well(result) if check not in wrong]
+    lines += [("[red]✗[/]", finding.check, finding.sentence) for finding in result.findings]
+    lines += [("[yellow]![/]", "generator", text) for text in _doubts(result, within="generator" not in wrong)]
+    out.print(f"synthetic set [bold]{escape(result.name)}[/]: {result.images:,} images")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for mark, check, text in lines:
+        table.add_row(mark, check, escape(text))
+        if not out.is_terminal:  # a line stays a line, for other programs
+            out.print(f"{mark}  {check:<9}  {escape(text)}")
+    if out.is_terminal:
+        out.print(table)
+
+
+def _well(result: Any) -> Iterator[tuple[str, str]]:
+    """What can be said of a check that found nothing wrong."""
+    yield "files", f"{result.files:,} files are those of SHA256SUMS, and that is the one card.json names"
+    yield "manifest", f"{result.images:,} images of {result.judged:,} candidates, as card.json counts them"
+    if result.sampled:
+        marked = f"; {result.marked:,} files say that they are synthetic" if result.marked else ""
+        yield "images", f"{result.sampled:,} at random have the pixels of the manifest{marked}"
+    again = result.regenerated
+    if again is not None and again.images == again.identical:
+        yield "generator", f"{again.images:,} images made again by {again.generator}, bit for bit"
+
+
+def _doubts(result: Any, *, within: bool) -> Iterator[str]:
+    """What a verification could not say for certain; ``within``: all images are within a grey level."""
+    again = result.regenerated
+    if again is None:
+        if within:
+            yield "not here, so no image was made again: name its folder with --generator"
+    elif again.images > again.identical:
+        made, here = (
+            f"torch {facts.get('torch')} on {facts.get('device')}, {facts.get('machine')}, {facts.get('instructions')}"
+            for facts in (again.made_on, again.here)
+        )
+        if within:
+            yield (
+                f"{again.identical:,} of {again.images:,} images made again by {again.generator} bit for bit, the "
+                "others within 1 grey level, as on another platform"
+            )
+        yield f"made with {made}; here {here}" if made != here else f"made on a platform like this one: {here}"
 
 
 def _evaluate(result: Any) -> None:
@@ -158,6 +236,8 @@ def _evaluate(result: Any) -> None:
     out.print(escape(verdict.sentence))
     for warning in verdict.warnings:
         warn(warning)
+    if result.report.selection.tested:
+        out.print(escape(result.report.selection.sentence))
     out.print(f"Report: {shown_path(result.html)}")
 
 

@@ -57,15 +57,17 @@ class Workspace:
 
     Raises:
         DataError: ``path`` is a file, or a workspace of a newer medsyn.
+        EnvironmentFault: It may not be read.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path or os.environ.get("MEDSYN_WORKSPACE") or DEFAULT).absolute()
-        if self.path.exists() and not self.path.is_dir():
-            raise DataError("is not a folder", where=self.path, mend="Name another --workspace.")
         marker = self.path / "medsyn.json"
-        if marker.exists() and read_json(marker).get("schema", 0) > SCHEMA:
-            raise DataError("was made by a newer medsyn", where=marker, mend="Upgrade medsyn to use this workspace.")
+        with disk_errors(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise DataError("is not a folder", where=self.path, mend="Name another --workspace.")
+            if marker.exists() and read_json(marker).get("schema", 0) > SCHEMA:
+                raise DataError("was made by a newer medsyn", where=marker, mend="Upgrade medsyn to use it.")
 
     @property
     def private(self) -> Path:
@@ -149,6 +151,10 @@ class Workspace:
             names = ", ".join(p.name for p in self.all(kind)) or "none"
             raise MissingError(f"no {kind.noun} '{name}'", where=self.path, mend=f"There are: {names}.")
         return found[-1]
+
+    def chosen(self, kind: Kind, name: str | Path | None, modality: str | None = None) -> Path:
+        """The result of this name, see `find`; without one the newest, see `latest`."""
+        return self.find(kind, name) if name else self.latest(kind, modality)
 
     # ---- making something new
 
@@ -290,6 +296,10 @@ def fsync_tree(folder: Path) -> None:
 _DISK = {
     errno.ENOSPC: ("the disk is full", "Free some space or name another --workspace."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space or name another --workspace."),
+    errno.EFBIG: (
+        "a file would grow larger than this disk or user may have",
+        "Ask for less, or name another --workspace.",
+    ),
     errno.ENOTDIR: ("lies below a file", "Name another --workspace."),
     errno.EROFS: ("the disk is read-only", "Name a --workspace that can be written."),
     errno.EACCES: ("permission denied", "Name a --workspace that you may write."),

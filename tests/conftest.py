@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import fresh_workspace
 
 from medsyn.workspace import Workspace
 
@@ -42,10 +43,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workspace(tmp_path: Path, empty_store: Path) -> Workspace:
-    """An empty workspace with an empty MLflow store of its own."""
-    made = Workspace(tmp_path / "workspace").create()
-    shutil.copy(empty_store, made.path / "mlflow.db")
-    return made
+    """An empty workspace of one test."""
+    return fresh_workspace(tmp_path, empty_store)
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,10 @@ from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace
 
 
 def fresh_workspace(folder: Path, empty_store: Path) -> Workspace:
-    """As the fixture `workspace`, for several tests together."""
+    """An empty workspace with an empty MLflow store of its own, and always the same split of the same subjects."""
     made = Workspace(folder / "workspace").create()
     shutil.copy(empty_store, made.path / "mlflow.db")
+    (made.private / "project.key").write_text("5" * 64)
     return made
 
 
@@ -154,3 +155,41 @@ def make_synthetic(
 
 def read_predictions(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path / "predictions.parquet")
+
+
+def closed_form_generator(
+    workspace: Workspace, dataset: Dataset, *, batch: int = 16, contrast: float = 1.0, name: str = "xray"
+) -> Path:
+    """A class Gaussian over principal components of a dataset, committed as training would leave a generator.
+
+    ``contrast`` 0 makes it collapse: every image is the mean image.
+    """
+    from medsyn import generator
+    from medsyn.generator import first_stage
+    from medsyn.generator.first_stage import Fitting
+
+    train = dataset.rows("train")
+    images, labels = dataset.images(train), dataset.labels(train)
+    stage = first_stage.fit("pca", images, labels, Fitting(explained=0.98, most=max(8, len(images) // 4)))
+    config = {
+        "schema": generator.checkpoint.SCHEMA_VERSION,
+        "modality": dataset.modality,
+        "name": name,
+        "classes": dataset.classes,
+        "image_shape": list(dataset.image_shape),
+        "condition_schema": dataset.condition_schema,
+        "network": {"kind": "none"},
+        "first_stage": stage.sizes(),
+        "batch": batch,
+        "dataset": {"content_digest": dataset.digest},
+        "training": {
+            "images_per_class": {c: int((labels == i).sum()) for i, c in enumerate(dataset.classes)},
+        },
+    }
+    model = generator.Generator(config)
+    model.first_stage.load_state_dict(stage.state_dict())
+    model.first_stage.components.mul_(contrast)
+    with workspace.build(GENERATOR, name) as build:
+        subjects = sorted(set(dataset.subjects(train)))
+        pq.write_table(pa.table({"subject": pa.array(subjects, pa.string())}), build.path / "subjects.parquet")
+        return build.commit({**config, "digest": generator.save(model, build.path)})

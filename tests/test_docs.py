@@ -1,20 +1,31 @@
-"""The snippets of docs/evaluate.md run as they stand there."""
+"""The snippets of docs/evaluate.md and docs/augment.md run as they stand there."""
 
 from __future__ import annotations
 
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers import blobs
+import torch
+from helpers import blobs, closed_form_generator, fresh_workspace, make_dataset
 
+from medsyn.augment.stage import run
+from medsyn.config import AugmentOptions
 from medsyn.evaluate import classifiers
 from medsyn.metrics.features import extractor
 
-PAGE = (Path(__file__).parent.parent / "docs" / "evaluate.md").read_text(encoding="utf-8")
-SNIPPETS = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE, re.DOTALL))
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def snippets(page: str) -> dict[str, str]:
+    return dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL))
+
+
+SNIPPETS = snippets("evaluate.md")
+LOOPS = snippets("augment.md")
 
 
 @pytest.fixture
@@ -47,7 +58,50 @@ def test_the_extractor_of_the_page(here):
     assert extractor("texture:factory")(images).shape[0] == 6
 
 
-DOCS = Path(__file__).parent.parent / "docs"
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory, empty_store):
+    """The folder that a user of docs/augment.md works in: a dataset, a generator and a set."""
+    made = fresh_workspace(tmp_path_factory.mktemp("loops"), empty_store)
+    (made.private / "project.key").write_text("5" * 64)  # the same splits every time
+    images, labels = blobs(90, side=32)
+    closed_form_generator(made, make_dataset(made, images, labels))
+    run(AugmentOptions(n=20, threads=1), made)
+    return made.path.rename(made.path.with_name("medsyn-workspace")).parent
+
+
+def test_there_are_loops():
+    assert set(LOOPS) == {"training_loop", "from_a_set"}
+
+
+def test_the_training_loop_of_the_page(generated, monkeypatch):
+    monkeypatch.chdir(generated)
+    names: dict[str, Any] = {}
+    exec(LOOPS["training_loop"], names)
+    batch, made = names["batch"], names["made"]
+    real = len(batch["image"]) - 16
+    assert batch["image"].shape == (real + 16, 1, 32, 32)
+    assert real > 0
+    assert torch.equal(torch.as_tensor(batch["image"][real:]), torch.as_tensor(made["image"]))
+    assert torch.equal(batch["label"][real:], made["label"])
+    assert made["label"].bincount().tolist() == [8, 8]
+    assert made["index"].min() > 40, "the second epoch began anew"
+    assert torch.isfinite(names["loss"])
+
+
+def test_the_loaders_of_the_page(generated, monkeypatch):
+    monkeypatch.chdir(generated)
+    names: dict[str, Any] = {}
+    exec(LOOPS["from_a_set"], names)
+    for loader in ("loader", "files"):
+        batches = list(names[loader])
+        assert sum(len(batch["image"]) for batch in batches) == 20
+        assert batches[0]["image"].shape == (16, 1, 32, 32)
+        assert batches[0]["image"].max() <= 1.2
+    # Not shuffled, both are the same images.
+    names["files"].dataset.data.sort(key=lambda made: made["index"])
+    plain = {made["index"]: made["image"] for made in names["made"]}
+    for made in names["files"].dataset:
+        torch.testing.assert_close(made["image"].as_tensor(), plain[made["index"]])
 
 
 @pytest.mark.parametrize("page", sorted([*DOCS.glob("*.md"), DOCS.parent / "README.md"]), ids=lambda p: p.name)

@@ -83,7 +83,8 @@ def test_old_leftovers_of_atomic_writes_go(workspace: Workspace) -> None:
     assert new.exists()
 
 
-def test_the_project_key_is_private_and_stays(workspace: Workspace) -> None:
+def test_the_project_key_is_private_and_stays(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
     key = workspace.project_key()
     assert len(key) == 32
     assert workspace.project_key() == key

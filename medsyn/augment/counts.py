@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from medsyn.config import Balance
 from medsyn.errors import UsageError
@@ -25,19 +26,42 @@ def per_class(n: int, real: Mapping[str, int], balance: Balance | Mapping[str, i
         UsageError: A number for what is no class.
     """
     if not isinstance(balance, str):
-        unknown = next((name for name in balance if name not in real), None)
-        if unknown is not None:
-            raise UsageError(f"no class '{unknown}'", where="--balance", mend=f"There are: {', '.join(real)}.")
+        _check(balance, real)
         return {c: balance.get(c, 0) for c in real}
     if balance == "minority":
         return _fill_up(n, real)
-    total = sum(real.values())
-    share = {c: (real[c] / total if balance == "match" else 1 / len(real)) * n for c in real}
+    share = {c: part * n for c, part in shares(real, balance).items()}
     counts = {c: int(share[c]) for c in real}
     by_remainder = sorted(real, key=lambda c: counts[c] - share[c])
     for c in by_remainder[: n - sum(counts.values())]:
         counts[c] += 1
     return counts
+
+
+def shares(real: Mapping[str, int], balance: Literal["match", "equal"] | Mapping[str, float]) -> dict[str, float]:
+    """Share of each class where no number of images is known.
+
+    Args:
+        real: Class -> number of real training images.
+        balance: ``match``: as of the real ones; ``equal``: the same; or weights of classes, 0 where one is not named.
+
+    Returns:
+        Class -> share, summing to 1, in the order of ``real``.
+
+    Raises:
+        UsageError: A weight for what is no class.
+    """
+    if not isinstance(balance, str):
+        _check(balance, real)
+    weights = balance if not isinstance(balance, str) else real if balance == "match" else dict.fromkeys(real, 1)
+    total = sum(weights.values())
+    return {c: weights.get(c, 0) / total for c in real}
+
+
+def _check(named: Iterable[str], classes: Mapping[str, int]) -> None:
+    unknown = next((name for name in named if name not in classes), None)
+    if unknown is not None:
+        raise UsageError(f"no class '{unknown}'", where="balance", mend=f"There are: {', '.join(classes)}.")
 
 
 def _fill_up(n: int, real: Mapping[str, int]) -> dict[str, int]:

@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from medsyn import __version__, compute, generator, tracking
-from medsyn.augment import candidates, counts, writers
+from medsyn.augment import counts, generation, sheets
+from medsyn.augment.finishing import finish, first_images
+from medsyn.augment.generation import Generation
+from medsyn.augment.making import Spec
+from medsyn.augment.selection import fitting
+from medsyn.augment.tally import Tally
+from medsyn.augment.unfinished import Unfinished, others, unfinished
+from medsyn.augment.writers import ENCODERS, Origin, check_depth
+from medsyn.augment.writers.npz import NpzWriter
 from medsyn.config import AugmentOptions
 from medsyn.data import Dataset
 from medsyn.data.lookup import by_digest
-from medsyn.errors import DataError, EnvironmentFault
-from medsyn.images import contact_sheet, save_png
+from medsyn.errors import DataError, MedsynError
 from medsyn.progress import SILENT, Progress
 from medsyn.synthetic import SCHEMA_VERSION
-from medsyn.workspace import GENERATOR, SYNTHETIC, Workspace, atomic_file, free_bytes, read_json
+from medsyn.synthetic.lineage import learnt_from_synthetic
+from medsyn.workspace import GENERATOR, SYNTHETIC, Build, Workspace, atomic_file
 
-MAX_TRIES = 3
-SHOWN = 12  # images of a class on the contact sheet
+if TYPE_CHECKING:
+    from medsyn.pacs.sending import SendResult
+
 LIMITS = [
     "For research; not for diagnosis.",
-    "Synthetic does not mean safe to share: a generator can repeat what it learnt; 'medsyn evaluate' tests for copies.",
+    "Synthetic does not mean safe to share: a generator can repeat what it learnt. Keep the checkpoint to yourself: "
+    "with it, and seed and number, anyone makes every candidate again, those that were left out, too.",
     "The label is the class the generator was asked for; nobody has read these images.",
     "Whether these images help a classifier is for 'medsyn evaluate' to say.",
 ]
+UNDER_WAY = 2
+"""Tasks of each process that are submitted ahead."""
 
 
 @dataclass(frozen=True)
 class AugmentResult:
-    """What `run` made."""
+    """What `run` made.
+
+    Attributes:
+        path: The set's folder.
+        name: Its name.
+        modality: Preset name.
+        n: Images.
+        images_per_class: Class -> images.
+        rejected: Rule -> candidates that were left out for it.
+        rates: Class -> rule -> share of the candidates that fail it.
+        contact_sheet: A picture of the first images of each class.
+        mlflow_run: Run id, None without tracking.
+        beside_real: Folder of sheets beside real images, where those were asked for; it is never to be shared.
+        warnings: What the user must know.
+        sent: What became of the set at the PACS that it was to be sent to.
+    """
 
     path: Path
     name: str
@@ -43,12 +68,16 @@ class AugmentResult:
     n: int
     images_per_class: dict[str, int]
     rejected: dict[str, int]
+    rates: dict[str, dict[str, float]]
     contact_sheet: Path
     mlflow_run: str | None
+    beside_real: Path | None = None
+    warnings: list[str] = field(default_factory=list)
+    sent: SendResult | None = None
 
 
 def run(options: AugmentOptions, workspace: Workspace, progress: Progress = SILENT) -> AugmentResult:
-    """Generate a labelled synthetic set.
+    """Generate a labelled synthetic set, or go on with one that the same options have begun.
 
     Args:
         options: What to make.
@@ -57,150 +86,236 @@ def run(options: AugmentOptions, workspace: Workspace, progress: Progress = SILE
 
     Raises:
         MissingError: No generator yet.
-        DataError: The checkpoint is damaged, or a class yields too few usable images.
-        EnvironmentFault: The set would not fit on the disk.
+        UsageError: Colour of 16 bits in a format that has none.
+        DataError: The checkpoint is damaged, or a class yields too few usable images; what was made is kept as a set.
+        EnvironmentFault: The set would not fit on the disk, or could not be written.
     """
-    source = (
-        workspace.find(GENERATOR, options.generator)
-        if options.generator
-        else workspace.latest(GENERATOR, options.modality)
-    )
+    source = workspace.chosen(GENERATOR, options.generator, options.modality)
     progress.say(f"Generator: {source.name}" + ("" if options.generator else " (the newest)"))
     device = compute.device(options.device, options.threads)
     model = generator.load(source, device)
-    config = read_json(source / GENERATOR.main_file)
-    real: dict[str, int] = config["training"]["images_per_class"]
-    wanted = counts.per_class(options.n, real, options.balance)
-    progress.say("Images: " + ", ".join(f"{c} {n}" for c, n in wanted.items()))
-    _check_space(options, model, workspace)
-    nearest = _nearest_training(workspace, config, progress)
-    _remember_subjects(source, config["digest"], workspace)
-    tags = {"medsyn.parent_run": config.get("mlflow_run"), "medsyn.checkpoint_digest": config["digest"]}
-    name = config["name"]
-    with (
-        tracking.start(workspace.create(), "augment", config["modality"], tags) as tracked,
-        workspace.build(SYNTHETIC, name) as build,
-    ):
-        tracked.params(options.model_dump() | {"generator": source.name})
-        rows, rejected = _generate(options, model, config["digest"], wanted, nearest, build.path, progress)
-        writers.write_tables(build.path, rows)
-        accepted = [row for row in rows if row["accepted"]]
-        per_class = dict(Counter(row["label"] for row in accepted))
-        card = {
+    check_depth(options.formats, model.image_shape[0], options.bits)
+    if options.to:
+        from medsyn.pacs.client import Pacs
+
+        # Who cannot reach the server is told so before hours of work, not after them.
+        Pacs(options.to, progress).check()
+    result = _Job(options, workspace, progress, source, model).execute(str(device))
+    return replace(result, sent=_sent(result.path, options.to, progress)) if options.to else result
+
+
+class _Job:
+    """One set, from its options to the folder."""
+
+    def __init__(
+        self,
+        options: AugmentOptions,
+        workspace: Workspace,
+        progress: Progress,
+        source: Path,
+        model: generator.Generator,
+    ) -> None:
+        self.options, self.workspace, self.progress = options, workspace, progress
+        self.source, self.model, self.config = source, model, model.config
+        real: dict[str, int] = self.config["training"]["images_per_class"]
+        self.tally = Tally(counts.per_class(options.n, real, options.balance), options.max_tries)
+        self.dataset = by_digest(workspace, self.config["dataset"]["content_digest"])
+
+    def execute(self, device: str) -> AugmentResult:
+        options, workspace, config = self.options, self.workspace, self.config
+        self.progress.say("Images: " + ", ".join(f"{label} {n}" for label, n in self.tally.wanted.items()))
+        _remember_subjects(self.source, config["digest"], workspace)
+        spec = self._spec(device)
+        with unfinished(workspace, self._facts(spec)) as made:
+            n, npz = sum(self.tally.wanted.values()), "npz" in options.formats
+            need = generation.check_space(spec, self.model, n, npz, made, anyway=options.yes)
+            self.progress.say(f"On disk: about {need / 2**20:,.0f} MiB")
+            facts = self._fitted(spec)
+            tags = {"medsyn.parent_run": config.get("mlflow_run"), "medsyn.checkpoint_digest": config["digest"]}
+            with tracking.start(workspace, "augment", config["modality"], tags) as tracked:
+                tracked.params(options.model_dump(exclude={"to"}) | {"generator": self.source.name})
+                staged = self._generate(made, spec)
+                if not any(self.tally.accepted.values()):
+                    made.drop(0)
+                    raise self._short("nothing is kept")
+                card = self._card(spec, facts, tracked.id)
+                shown = first_images(made, spec, self.model, sheets.SHOWN)
+                card["sums_digest"] = finish(made, spec, staged, card, shown)
+                tracked.metrics([{"images": card["n"], "candidates": sum(self.tally.judged.values())}])
+                for file in ("card.md", "contact_sheet.png"):
+                    if (made.path / file).exists():
+                        tracked.artifact(made.path / file)
+                path = Build(workspace, SYNTHETIC, config["name"], made.path).commit(card)
+                tracked.tags({"medsyn.result": path.name})
+        return self._result(path, card, tracked.id, self._beside_real(path, shown))
+
+    def _spec(self, device: str) -> Spec:
+        options = self.options
+        return Spec(
+            checkpoint=self.source,
+            origin=Origin.of_generator(self.config, options.seed, options.truncation),
+            formats=tuple(name for name in ENCODERS if name in options.formats),
+            bits=options.bits,
+            keep_all=options.keep_all,
+            workspace=self.workspace.path,
+            dataset=self.dataset,
+            device=device,
+            selection=fitting.key_of(self.dataset, self.model.classes, device) if self.dataset else None,
+        )
+
+    def _fitted(self, spec: Spec) -> dict[str, Any]:
+        """Facts of the selection, which is fitted now where it was not before; empty where that cannot be."""
+        if spec.dataset is None or spec.selection is None:
+            self.progress.say(
+                "The dataset that the generator learnt from is not in this workspace: no test for copies, labels and "
+                "images off the manifold"
+            )
+            return {}
+        return fitting.fitted(
+            self.workspace, spec.dataset, spec.selection, self.model.classes, spec.device, self.progress
+        )
+
+    def _facts(self, spec: Spec) -> dict[str, Any]:
+        """All that the set depends on: the same command goes on with what a killed one has left."""
+        options = self.options
+        return {
+            "schema": SCHEMA_VERSION,
+            "origin": vars(spec.origin),
+            "wanted": self.tally.wanted,
+            "max_tries": options.max_tries,
+            "formats": sorted(options.formats),
+            "bits": options.bits,
+            "keep_all": options.keep_all,
+            "selection": spec.selection,
+            "made_on": self._made_on(spec),
+        }
+
+    def _made_on(self, spec: Spec) -> dict[str, str]:
+        return {"device": spec.device, **compute.platform_facts()}
+
+    def _generate(self, made: Unfinished, spec: Spec) -> NpzWriter | None:
+        options, model, n = self.options, self.model, sum(self.tally.wanted.values())
+        npz = None
+        if "npz" in options.formats:
+            npz = NpzWriter(made.work / "images.npy", n, model.image_shape, options.bits)
+        job = Generation(made, spec, model.classes, self.tally, npz)
+        done = job.restore()
+        if made.damaged:
+            self.progress.say("Something of the unfinished set is damaged: it is made again from there on")
+        if done:
+            self.progress.say(f"Going on with an unfinished set: {done} of {n} images are there")
+        left = others(self.workspace, made.path)
+        if left:
+            self.progress.say(f"{len(left)} other unfinished sets wait for their command: {left[0].parent}")
+        workers = generation.workers_of(options.workers, options.threads, n - done, spec.device)
+        with self.progress.task("generating", n) as task, generation.pool(workers) as pool:
+            ahead = UNDER_WAY * workers if workers > 1 else 1
+            job.run(pool, ahead, options.batch_size, model.batch, task.update)
+        return npz
+
+    def _card(self, spec: Spec, facts: dict[str, Any], run_id: str | None) -> dict[str, Any]:
+        tally, config, options = self.tally, self.config, self.options
+        rejected = sum(tally.reasons.values(), Counter[str]())
+        return {
             "schema": SCHEMA_VERSION,
             "modality": config["modality"],
-            "name": name,
+            "name": config["name"],
             "synthetic": True,
-            "classes": model.classes,
-            "n": len(accepted),
-            "images_per_class": {c: per_class.get(c, 0) for c in model.classes},
-            "image_shape": list(model.image_shape),
+            "classes": self.model.classes,
+            "n": sum(tally.accepted.values()),
+            "complete": not any(tally.missing.values()),
+            "images_per_class": tally.accepted,
+            "wanted": tally.wanted,
+            "judged": tally.judged,
+            "rejected": dict(rejected),
+            "rates": tally.rates(),
+            "selection": {"kept_all": options.keep_all, "calibrated_on": facts.get("calibrated_on"), **facts},
+            "image_shape": list(self.model.image_shape),
+            "bits": options.bits,
             "seed": options.seed,
             "balance": options.balance,
             "truncation": options.truncation,
+            "max_tries": options.max_tries,
             "formats": options.formats,
-            "candidates": len(rows),
-            "rejected": dict(rejected),
-            "generator": source.name,
+            "generator": self.source.name,
             "checkpoint_digest": config["digest"],
             "dataset_digest": config["dataset"]["content_digest"],
-            "mlflow_run": tracked.id,
+            "mlflow_run": run_id,
+            "made_on": self._made_on(spec),
             "medsyn": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "limits": LIMITS,
+            "limits": self._limits(),
         }
-        (build.path / "card.md").write_text(writers.card_text(card), encoding="utf-8")
-        tracked.metrics([{"images": len(accepted), "candidates": len(rows)}])
-        for file in ("card.md", "contact_sheet.png"):
-            tracked.artifact(build.path / file)
-        path = build.commit(card)
-        tracked.tags({"medsyn.result": path.name})
-    return AugmentResult(
-        path,
-        path.name,
-        config["modality"],
-        len(accepted),
-        card["images_per_class"],
-        dict(rejected),
-        path / "contact_sheet.png",
-        tracked.id,
-    )
 
+    def _limits(self) -> list[str]:
+        if self.options.keep_all:
+            tested = "Nothing was left out (--keep-all): these images were NOT tested for copies of patients."
+        elif self.dataset is None:
+            tested = "The real images were not at hand: these images were NOT tested for copies of patients."
+        else:
+            tested = (
+                "What lies nearer to a training image than real images of others do was left out, image by image; "
+                "'medsyn evaluate' tests the set as a whole."
+            )
+        return [*_inherited(self.config), *LIMITS, tested]
 
-def _generate(
-    options: AugmentOptions,
-    model: generator.Generator,
-    digest: str,
-    wanted: dict[str, int],
-    nearest: candidates.NearestTraining | None,
-    folder: Path,
-    progress: Progress,
-) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Draw, judge and write in order of the candidates; returns the manifest rows and the rejections by reason."""
-    png = writers.PngWriter(folder, f"medsyn, checkpoint {digest[:16]}, seed {options.seed}")
-    npz = writers.NpzWriter(folder, options.n, model.image_shape) if "npz" in options.formats else None
-    rows: list[dict[str, Any]] = []
-    rejected: Counter[str] = Counter()
-    kept: Counter[str] = Counter()
-    samples: dict[str, list[np.ndarray]] = {label: [] for label, number in wanted.items() if number}
-    with progress.task("generating", options.n) as task:
-        for found in candidates.draw(model, wanted, options.seed, MAX_TRIES, options.truncation):
-            distances = nearest.of(found) if nearest else [None] * len(found)
-            for candidate, distance in zip(found, distances, strict=True):
-                entry: dict[str, Any] = {
-                    "index": candidate.index,
-                    "label": candidate.label,
-                    "accepted": candidate.reason is None,
-                    "reason": candidate.reason,
-                    "file": None,
-                    "row": None,
-                    "seed": options.seed,
-                    "checkpoint_digest": digest,
-                    "pixel_digest": hashlib.sha256(candidate.pixels.tobytes()).hexdigest(),
-                    "file_digest": None,
-                    "scores": {},
-                    "nearest_train_distance": distance,
-                }
-                rows.append(entry)
-                if candidate.reason is not None:
-                    rejected[candidate.reason] += 1
-                    continue
-                row = entry["row"] = kept.total()
-                if "png" in options.formats:
-                    entry["file"] = f"images/{safe_name(candidate.label)}/{candidate.index:08d}.png"
-                    entry["file_digest"] = png.write(entry["file"], candidate.pixels)
-                if npz:
-                    npz.write(row, candidate.pixels)
-                kept[candidate.label] += 1
-                if len(samples[candidate.label]) < SHOWN:
-                    samples[candidate.label].append(candidate.pixels)
-            task.update(kept.total())
-    short = next((label for label, number in wanted.items() if kept[label] < number), None)
-    if short is not None:
-        why = ", ".join(f"{n} {reason}" for reason, n in rejected.items())
-        raise DataError(
-            f"only {kept[short]} of {wanted[short]} usable images of class '{short}' "
-            f"in {MAX_TRIES * wanted[short]} tries ({why})",
-            where="augment",
-            mend="The generator has collapsed for this class: train it longer, or on more images.",
+    def _beside_real(self, path: Path, shown: dict[str, Any]) -> Path | None:
+        if not self.options.show_real:
+            return None
+        if self.dataset is None:
+            self.progress.say("No real image to show beside: the dataset is not in this workspace")
+            return None
+        folder = self.workspace.private / "contact_sheets" / path.name
+        sheets.write_beside_real(shown, Dataset.open(self.dataset, splits=("train",)), folder)
+        return folder
+
+    def _result(self, path: Path, card: dict[str, Any], run_id: str | None, beside_real: Path | None) -> AugmentResult:
+        short = self.tally.short()
+        if short and not self.options.allow_short:
+            raise self._short(f"what was made is kept as {path.name}")
+        return AugmentResult(
+            path=path,
+            name=path.name,
+            modality=card["modality"],
+            n=card["n"],
+            images_per_class=card["images_per_class"],
+            rejected=card["rejected"],
+            rates=card["rates"],
+            contact_sheet=path / "contact_sheet.png",
+            mlflow_run=run_id,
+            beside_real=beside_real,
+            warnings=[
+                *_inherited(self.config),
+                *map(self.tally.told, short),
+                *([self.tally.cause(short)] if short else []),
+            ],
         )
-    if npz:
-        npz.finish([r["label"] for r in rows if r["accepted"]], model.classes)
-    sheet = contact_sheet({label: np.stack(images) for label, images in samples.items()})
-    save_png(sheet, folder / "contact_sheet.png")
-    return rows, rejected
+
+    def _short(self, kept: str) -> DataError:
+        short = self.tally.short()
+        return DataError(
+            f"{'; '.join(map(self.tally.told, short))}; {kept}",
+            where="augment",
+            mend=f"{self.tally.cause(short)} --allow-short takes fewer images, --keep-all every one.",
+        )
 
 
-def _nearest_training(
-    workspace: Workspace, config: dict[str, Any], progress: Progress
-) -> candidates.NearestTraining | None:
-    path = by_digest(workspace, config["dataset"]["content_digest"])
-    if path is not None:
-        dataset = Dataset.open(path, splits=("train",))
-        rows = dataset.rows("train")
-        return candidates.NearestTraining(dataset.images(rows), dataset.table.loc[rows, "label"].to_numpy(str))
-    progress.say("The training images are not in this workspace: nearest_train_distance stays empty.")
-    return None
+def _sent(path: Path, url: str, progress: Progress) -> SendResult:
+    from medsyn.pacs.sending import send
+
+    try:
+        return send(path, url, progress)
+    except MedsynError as error:
+        later = f"The set is kept as {path.name}: 'medsyn send {path.name} --to {url}' sends what is missing."
+        raise type(error)(error.what, where=error.where, mend=f"{error.mend} {later}") from error
+
+
+def _inherited(config: Mapping[str, Any]) -> list[str]:
+    """Limits that come with a generator."""
+    n = config["training"].get("synthetic_images", 0)
+    if not n:
+        return []
+    return [f"{learnt_from_synthetic(n, config['training']['images'])}, and the selection took them for real ones."]
 
 
 def _remember_subjects(source: Path, digest: str, workspace: Workspace) -> None:
@@ -212,22 +327,3 @@ def _remember_subjects(source: Path, digest: str, workspace: Workspace) -> None:
     if file.is_file():
         with atomic_file(workspace.create().private / f"subjects-{digest[:16]}.parquet", mode=0o600) as partial:
             shutil.copyfile(file, partial)
-
-
-def _check_space(options: AugmentOptions, model: generator.Generator, workspace: Workspace) -> None:
-    """Refuse before the first image what cannot fit: pixels once per format, with room for headers and tables."""
-    pixels = int(np.prod(model.image_shape))
-    need = options.n * ((pixels + 600) * len(options.formats) + pixels + 600)
-    free = free_bytes(workspace.path)
-    if need > free:
-        raise EnvironmentFault(
-            f"{options.n} images need about {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free",
-            where=workspace.path,
-            mend="Ask for fewer with --n, or name another --workspace.",
-        )
-
-
-def safe_name(label: str) -> str:
-    """A label as a folder name: other characters than letters, digits, ``_``, ``-`` and ``.`` become their code."""
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else f"%{ord(c):02x}" for c in label)
-    return name or "%"

@@ -192,7 +192,7 @@ def _candidates(prints: np.ndarray, rows: np.ndarray, groups: np.ndarray, new_fr
                     a, b = np.minimum(a, b), np.maximum(a, b)
                     wanted = (groups[a] != groups[b]) & (b >= new_from)
                     a, b = a[wanted], b[wanted]
-                    near = _differing(prints[a], prints[b]) <= most
+                    near = differing(prints[a], prints[b]) <= most
                     parts.append(np.stack([a[near], b[near]], axis=1, dtype=np.int64))
             yield np.concatenate(parts)
 
@@ -200,9 +200,9 @@ def _candidates(prints: np.ndarray, rows: np.ndarray, groups: np.ndarray, new_fr
 _ONES = np.array([bin(i).count("1") for i in range(65536)], np.uint8)
 
 
-def _differing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def differing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Hamming distance of rows of words, int64 ``[n]``."""
-    return _ONES[(a ^ b).view(np.uint16)].sum(axis=1, dtype=np.int64)
+    return _ONES[np.ascontiguousarray(a ^ b).view(np.uint16)].sum(axis=1, dtype=np.int64)
 
 
 @dataclass(frozen=True)

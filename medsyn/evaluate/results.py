@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Decision = Literal["helps", "hurts", "equivalent", "no evidence"]
 
@@ -174,8 +174,8 @@ class Shortcut(_Table):
 class FidelityRow(_Table):
     """One set of images against the same held-out real images, at equal n."""
 
-    name: str  # "synthetic", "floor (real train)", "copy of train", "SMOTE in pixels", "class Gaussian (PCA)"
-    kind: Literal["synthetic", "floor", "reference"]
+    name: str  # "synthetic", "unfiltered", "floor (real train)", "copy of train", "SMOTE in pixels", ...
+    kind: Literal["synthetic", "unfiltered", "floor", "reference"]
     scope: str  # "all" or a class name
     n: int
     kid: Estimate
@@ -258,6 +258,32 @@ class Leakage(_Table):
     sentence: str
 
 
+# ---- the selection of candidates
+
+
+class Selection(_Table):
+    """What the filter of the candidates did: the set against one of the same size with nothing filtered out.
+
+    KID, coverage, recall and all other fidelity measures of the two are rows of `Fidelity`, kinds ``synthetic`` and
+    ``unfiltered``.
+    """
+
+    tested: bool  # False: `sentence` says why not
+    judged: dict[str, int] = Field(default_factory=dict)  # class -> candidates
+    accepted: dict[str, int] = Field(default_factory=dict)
+    rejected: dict[str, dict[str, int]] = Field(default_factory=dict)  # class -> the rule failed first -> candidates
+    replaced: int = 0  # images in which the two sets differ
+    measure: str = ""  # of `effect`: the primary endpoint
+    filtered: Estimate | None = None  # the chosen synthetic arm on test, trained on the set
+    unfiltered: Estimate | None = None  # the same arm, trained on the unfiltered set
+    effect: Estimate | None = None  # filtered minus unfiltered
+    decision: Decision | None = None  # of `effect`, by the rule of the verdict; it decides nothing else
+    filtered_copies: int | None = None  # images that all but equal a training image; None: not searched
+    unfiltered_copies: int | None = None
+    notes: list[str] = Field(default_factory=list)  # each a sentence
+    sentence: str
+
+
 # ---- what was compared
 
 
@@ -306,6 +332,7 @@ class Report(_Table):
     collapse: Collapse
     labels: Labels
     leakage: Leakage
+    selection: Selection
     dataset: DatasetFacts
     external: DatasetFacts | None = None
     synthetic: SyntheticFacts

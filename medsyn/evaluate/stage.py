@@ -15,15 +15,15 @@ import numpy as np
 
 import medsyn
 from medsyn import compute, tracking
+from medsyn.cache import Cache
 from medsyn.config import EvaluateOptions
 from medsyn.data import Dataset
 from medsyn.errors import UsageError
-from medsyn.evaluate import classifiers, looks, results, verdict
-from medsyn.evaluate.cache import Cache
+from medsyn.evaluate import classifiers, looks, results, selection, verdict
 from medsyn.evaluate.checks import labels
 from medsyn.evaluate.checks import run as checks
 from medsyn.evaluate.checks.galleries import Galleries
-from medsyn.evaluate.comparison import cells, subgroups, utility
+from medsyn.evaluate.comparison import cells, subgroups, unfiltered, utility
 from medsyn.evaluate.comparison.bank import Bank
 from medsyn.evaluate.comparison.places import Places
 from medsyn.evaluate.comparison.regenerate import Regenerator
@@ -31,6 +31,7 @@ from medsyn.evaluate.comparison.training import Engine
 from medsyn.evaluate.inputs.resolve import Inputs, resolve
 from medsyn.evaluate.measures.scoring import Scores
 from medsyn.evaluate.results import DatasetFacts, Report, SyntheticFacts
+from medsyn.evaluate.tracked import track
 from medsyn.metrics.features import Extractor, extractor
 from medsyn.progress import SILENT, Progress
 from medsyn.workspace import EVALUATION, Build, Workspace
@@ -99,21 +100,25 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
         external = inputs.external.images if inputs.external else None
         with Engine(options, inputs.preset, places, external, bank, cache, device, scratch) as engine:
             comparison = _train(options, inputs, settings, engine, progress, clock)
+            deciding = next(g for g in comparison.groups if g.setting.decides and g.classifier == options.primary)
+            with clock("classifiers"):
+                beside = unfiltered.train(inputs.given, workspace, places, comparison, deciding)
         # From here on test is opened.
         seen = looks.record(workspace, _tested(options, inputs), synthetic, _next_name(workspace, name))
-        deciding = next(g for g in comparison.groups if g.setting.decides and g.classifier == options.primary)
         subject = checks.Examined.of(
             inputs, places((deciding.setting.name, 0, 0)), regenerated=deciding.setting.regenerated
         )
-        examined = checks.Checks(inputs, subject, bank, options.seed)
+        others = None if isinstance(beside, str) else beside.images
+        examined = checks.Checks(inputs, subject, bank, options.seed, others)
         with clock("checks"):
             progress.say("Testing for fidelity, collapse, copies and leaks")
             report, pictures = _report(
-                options, inputs, settings, comparison, deciding, examined, seen, clock, told | {"device": str(device)}
-            )
+                options, inputs, settings, comparison, deciding, beside, examined, seen, clock,
+                told | {"device": str(device)},
+            )  # fmt: skip
         comparison.predictions().to_parquet(build.path / "predictions.parquet", index=False)
         with clock("tracking"):
-            _track(tracked, report, comparison)
+            track(tracked, report)
         report = report.model_copy(update={"seconds": clock.total(), "timings": clock.phases})
         path = _commit(build, report, pictures)
         # Not the HTML file: it shows real patients, and a tracking server is a shared place.
@@ -195,6 +200,7 @@ def _report(
     settings: Sequence[cells.Setting],
     comparison: utility.Utility,
     deciding: utility.Group,
+    beside: unfiltered.Beside | str,
     examined: checks.Checks,
     seen: list[results.Look],
     clock: Clock,
@@ -228,6 +234,7 @@ def _report(
     )
     contrasts = comparison.contrasts(deciding)
     warnings = examined.warnings(options.ratios, len(seen), folds=bool(options.folds))
+    void = _void(leakage, [comparison.test_scores(deciding, plan) for plan in deciding.pair])
     made = verdict.verdict(
         control,
         arm,
@@ -236,9 +243,22 @@ def _report(
         estimand=_estimand(deciding.setting, options),
         measure=options.measure,
         quick=options.quick,
-        void=_void(leakage, [comparison.test_scores(deciding, plan) for plan in deciding.pair]),
+        void=void,
         warnings=_elsewhere(contrasts, options.measure) + found + warnings,
     )
+    if isinstance(beside, str):
+        selected = selection.untested(inputs.given, inputs.classes, beside)
+    else:
+        selected = selection.compare(
+            beside,
+            comparison.test_scores(deciding, deciding.pair[0]),
+            comparison.test_scores(beside.group, deciding.pair[0]),
+            examined,
+            copies.copies,
+            measure=options.measure,
+            margin=options.margin,
+            barred=made.quick or bool(void),
+        )
     report = Report(
         verdict=made.model_copy(update={"worth": None if made.quick else comparison.worth(deciding)}),
         compared=[utility.facts(s, comparison.engine.cells, inputs.classes) for s in settings],
@@ -253,6 +273,7 @@ def _report(
         collapse=collapse,
         labels=meaning,
         leakage=leakage,
+        selection=selected,
         dataset=_dataset_facts(inputs.dataset),
         external=_dataset_facts(inputs.external.dataset) if inputs.external else None,
         synthetic=_synthetic_facts(inputs, examined.examined.cell),
@@ -365,44 +386,3 @@ def _synthetic_facts(inputs: Inputs, cell: cells.Cell) -> SyntheticFacts:
         generator_subjects=known,
         foreign=given is not None and given.foreign,
     )
-
-
-def _track(tracked: tracking.Run, report: Report, comparison: utility.Utility) -> None:
-    for arm in report.arms:
-        tables = {"val": {"auroc": arm.val} if arm.val else {}, "test": arm.test or {}, "external": arm.external or {}}
-        repeats = max((len(e.per_seed) for table in tables.values() for e in table.values()), default=0)
-        for repeat in range(repeats):
-            name = f"{arm.setting}, {arm.classifier}: {arm.name}, repeat {repeat + 1}"
-            tags = {
-                "medsyn.setting": arm.setting,
-                "medsyn.arm": arm.name,
-                "medsyn.classifier": arm.classifier,
-                "medsyn.repeat": repeat,
-            }
-            values = {
-                f"{split}_{measure}": e.per_seed[repeat]
-                for split, table in tables.items()
-                for measure, e in table.items()
-                if repeat < len(e.per_seed)
-            }
-            with tracked.child(name, tags) as child:
-                child.metrics([values])
-    effect = report.verdict.effect
-    tracked.metrics(
-        [
-            {
-                "effect": effect.value,
-                "effect_low": effect.low or 0.0,
-                "effect_high": effect.high or 0.0,
-                "copying_share": report.copying.share.value,
-                "copies": report.copying.copies,
-                **{f"kid_{_key(r.name)}": r.kid.value for r in report.fidelity.rows if r.scope == "all"},
-                **{f"coverage_{_key(r.name)}": r.coverage for r in report.fidelity.rows if r.scope == "all"},
-            }
-        ]
-    )
-    tracked.tags({"medsyn.verdict": report.verdict.decision, "medsyn.sentence": report.verdict.sentence})
-
-
-def _key(name: str) -> str:
-    return name.split(" ")[0].lower()

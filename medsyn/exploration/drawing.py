@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from medsyn.images import to_pixels
 from medsyn.workspace import atomic_file
 
 BACKGROUND, RAISED, MUTED, TEXT, ACCENT = (24, 24, 27), (63, 63, 70), (161, 161, 170), (244, 244, 245), (94, 234, 212)
@@ -151,7 +152,7 @@ def _draw_bar(pen: ImageDraw.ImageDraw, bar: Bar, y: int, total: int) -> None:
 
 def _tile(image: np.ndarray) -> np.ndarray:
     """One image ``[C, H, W]`` in [0, 1] as uint8 ``[h, w, 3]`` of a size to look at."""
-    grey = np.round(image * 255).astype(np.uint8)
+    grey = to_pixels(image)
     flat = np.repeat(grey.transpose(1, 2, 0), 3, 2) if len(grey) == 1 else grey.transpose(1, 2, 0)
     h, w = flat.shape[:2]
     side = max(h, w)

@@ -48,11 +48,7 @@ def run(options: ExploreOptions, workspace: Workspace) -> ExploreResult:
         DataError: The checkpoint is damaged.
         EnvironmentFault: The device is not there, or the folder cannot be written.
     """
-    source = (
-        workspace.find(GENERATOR, options.generator)
-        if options.generator
-        else workspace.latest(GENERATOR, options.modality)
-    )
+    source = workspace.chosen(GENERATOR, options.generator, options.modality)
     generator = generators.load(source, compute.device(options.device, options.threads))
     folder = Path(options.out) if options.out else workspace.create().path / FOLDER / source.name
     footer = f"Generator {source.name}, checkpoint {generator.config['digest'][:16]}."

@@ -99,7 +99,7 @@ def describe(session: Session, generator: Generator, config: dict[str, Any]) -> 
             "created": config["created"],
         },
         "intended_use": {"uses": INTENDED, "out_of_scope": OUT_OF_SCOPE},
-        "training_data": _split(material, "train") | _origin(material),
+        "training_data": _split(material, "train") | {"synthetic_images": material.synthetic} | _origin(material),
         "evaluation_data": _split(material, "tune"),
         "metrics": _metrics(session, config["monitor"]),
         "training": {
@@ -111,7 +111,7 @@ def describe(session: Session, generator: Generator, config: dict[str, Any]) -> 
         },
         "compute": _compute(session),
         "ethical_considerations": ETHICS,
-        "limits": LIMITS,
+        "limits": [*material.caveats, *LIMITS],
     }
 
 

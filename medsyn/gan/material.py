@@ -17,6 +17,7 @@ from medsyn.data import Dataset
 from medsyn.errors import DataError
 from medsyn.gan import training_images
 from medsyn.gan.monitor import MIN_REFERENCE
+from medsyn.synthetic.lineage import learnt_from_synthetic
 
 MIN_IMAGES = 20
 MIN_PER_CLASS = 2
@@ -35,19 +36,23 @@ class Material:
     tune: np.ndarray
 
     @classmethod
-    def open(cls, path: Path) -> Material:
+    def open(cls, path: Path, *, allow_synthetic: bool = False) -> Material:
         """Open a dataset for training; val and test stay out of reach.
 
+        Args:
+            path: The dataset.
+            allow_synthetic: Whether synthetic images are learnt from; a training is watched by real ones alone.
+
         Raises:
-            DataError: Synthetic images, no labels, fewer than 2 classes, or too few images.
+            DataError: Synthetic images that are not allowed, no labels, fewer than 2 classes, or too few images.
         """
         dataset = Dataset.open(path, splits=("train", "tune"))
-        if dataset.table["synthetic"].any():
-            n = int(dataset.table["synthetic"].sum())
+        synthetic = dataset.table["synthetic"]
+        if synthetic.any() and not allow_synthetic:
             raise DataError(
-                f"holds {n} synthetic images; a generator must learn from patients, not from another generator",
+                f"holds {synthetic.sum()} synthetic images; a generator must learn from patients, not from another one",
                 where=path,
-                mend="Ingest real scans only.",
+                mend="Ingest real scans only, or say --allow-synthetic: what the other one got wrong is learnt again.",
             )
         if not dataset.classes or not dataset.table["label"].notna().any():
             raise DataError("has no labels", where=path, mend="Ingest the scans again with --labels.")
@@ -57,7 +62,8 @@ class Material:
                 where=path,
                 mend="Give two classes or more.",
             )
-        material = cls(dataset, dataset.rows("train"), dataset.rows("tune"))
+        tune = dataset.rows("tune")
+        material = cls(dataset, dataset.rows("train"), tune[~synthetic.loc[tune].to_numpy(bool)])
         counts = np.bincount(material.train_labels, minlength=len(dataset.classes))
         rarest = int(counts.argmin())
         if len(material.train) < MIN_IMAGES or counts[rarest] < MIN_PER_CLASS:
@@ -118,6 +124,18 @@ class Material:
     def can_monitor(self) -> bool:
         """Whether tune holds enough images to compare with."""
         return len(self.tune) >= MIN_REFERENCE
+
+    @property
+    def synthetic(self) -> int:
+        """Training images that are synthetic themselves."""
+        return int(self.dataset.table.loc[self.train, "synthetic"].sum())
+
+    @property
+    def caveats(self) -> list[str]:
+        """What whoever uses the generator must know of what it learnt from."""
+        if not self.synthetic:
+            return []
+        return [f"{learnt_from_synthetic(self.synthetic, len(self.train))}."]
 
     def subjects(self) -> pd.DataFrame:
         """Keyed hashes of who is in the training images: ``subject`` and ``unit``, each pair once."""

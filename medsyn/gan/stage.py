@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -45,6 +45,7 @@ class TrainResult:
     registered: str | None  # URI in MLflow's model registry
     mlflow_run: str | None
     resumed: bool
+    caveats: list[str] = field(default_factory=list)  # what whoever uses the generator must know
 
 
 def run(options: TrainOptions, workspace: Workspace, progress: Progress = SILENT) -> TrainResult:
@@ -72,7 +73,7 @@ def _begin(
     options: TrainOptions, workspace: Workspace, world: World, progress: Progress, started: float
 ) -> TrainResult:
     path, digest = world.from_main(lambda: _chosen(options, workspace))
-    material = _material(path, digest)
+    material = _material(path, digest, options.allow_synthetic)
     modality = material.dataset.modality
     if options.modality is not None and options.modality != modality:
         raise DataError(
@@ -97,7 +98,7 @@ def _begin(
 
 def _chosen(options: TrainOptions, workspace: Workspace) -> tuple[Path, str]:
     """Folder and content digest of the dataset that is asked for."""
-    path = workspace.find(DATASET, options.dataset) if options.dataset else workspace.latest(DATASET, options.modality)
+    path = workspace.chosen(DATASET, options.dataset, options.modality)
     return path, Dataset.open(path).digest
 
 
@@ -106,8 +107,8 @@ def _start(options: TrainOptions, workspace: Workspace) -> tuple[str, dict[str, 
     return checkpoint.load_training(workspace.find(GENERATOR, options.init_from)) if options.init_from else None
 
 
-def _material(path: Path, digest: str) -> Material:
-    material = Material.open(path)
+def _material(path: Path, digest: str, allow_synthetic: bool) -> Material:
+    material = Material.open(path, allow_synthetic=allow_synthetic)
     if material.dataset.digest != digest:
         raise DataError(
             "is not the same dataset in all processes", where=path, mend="Put the workspace where every node sees it."
@@ -123,7 +124,8 @@ def _resume(
         state, tensors = world.from_main(lambda: folder.read() if folder is not None else ({}, {}))
         world.check(state["plan"]["batch"])
         digest = state["dataset_digest"]
-        material = _material(world.from_main(lambda: _with_digest(digest, workspace)), digest)
+        # Whether synthetic images are allowed was asked when it began.
+        material = _material(world.from_main(lambda: _with_digest(digest, workspace)), digest, True)
         processes = f", by {world.size} processes" if world.size > 1 else ""
         progress.say(
             f"resuming {state['name']} at {state['images'] / 1000:g} kimg, with its own plan and budget{processes}"
@@ -236,6 +238,7 @@ def _commit(
         registered=registered.uri if registered else None,
         mlflow_run=mlflow.id,
         resumed=resumed,
+        caveats=session.material.caveats,
     )
 
 
@@ -243,6 +246,7 @@ def _training(session: Session) -> dict[str, Any]:
     material = session.material
     return {
         "images": len(material.train),
+        "synthetic_images": material.synthetic,
         "images_per_class": {
             name: int((material.train_labels == c).sum()) for c, name in enumerate(material.dataset.classes)
         },
@@ -255,7 +259,8 @@ def _training(session: Session) -> dict[str, Any]:
 
 
 def _lineage(material: Material) -> dict[str, Any]:
-    return {
+    synthetic = {"medsyn.synthetic_images": material.synthetic} if material.synthetic else {}
+    return synthetic | {
         "medsyn.parent_run": material.dataset.meta.get("mlflow_run"),
         "medsyn.dataset": material.dataset.path.name,
         "medsyn.dataset_digest": material.dataset.digest,

@@ -36,6 +36,11 @@ class Generator:
         self.network = networks.build(config["network"], self.image_shape, asked).to(self.device).eval()
 
     @property
+    def batch(self) -> int:
+        """Images that are always computed together, see `sample`."""
+        return int(self.config["batch"])
+
+    @property
     def noise(self) -> int:
         """Standard normal numbers that one image takes."""
         return self.first_stage.noise + self.network.noise
@@ -67,8 +72,9 @@ class Generator:
         """Make candidates.
 
         Candidate k is a pure function of (checkpoint, seed, k) and its label: its noise comes from a counter-based
-        generator keyed by (seed, k), and it is computed at place k mod B of a batch of B images whatever else is asked
-        for, because another batch size or place may change the last bits.
+        generator keyed by (seed, k), and it is computed at place (k / number of classes) mod B of a batch of B images
+        whatever else is asked for, because another batch size or place may change the last bits. So B candidates of
+        one class, each of number ``j * classes + class``, fill a batch.
 
         Args:
             labels: Class indices, int64 ``[n]``.
@@ -87,10 +93,11 @@ class Generator:
             raise ValueError(f"labels {labels.shape} and index {index.shape} must be vectors of one length")
         if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes) and index.min() >= 0):
             raise ValueError(f"labels must lie in 0..{len(self.classes) - 1}, candidate numbers at 0 or above")
-        size = int(self.config["batch"])
+        size = self.batch
         out = np.empty((len(labels), *self.image_shape), np.float32)
-        for rows in _batches(index, size):
-            place = index[rows] % size
+        places = index // len(self.classes) % size
+        for rows in _batches(index // len(self.classes), size):
+            place = places[rows]
             noise = np.zeros((size, self.noise), np.float32)
             label = np.zeros(size, np.int64)
             label[place] = labels[rows]
@@ -185,7 +192,7 @@ def _one_level(
 
 
 def _batches(index: np.ndarray, size: int) -> list[np.ndarray]:
-    """Rows that are computed together: one block of candidate numbers, each number once."""
+    """Rows that are computed together: one block of numbers, each number once."""
     seen: dict[int, int] = defaultdict(int)
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, k in enumerate(index.tolist()):

@@ -18,7 +18,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from medsyn import compute
 from medsyn.generator import load
-from medsyn.images import synthetic_png
+from medsyn.images import synthetic_png, to_pixels
 
 CHECKPOINT = "checkpoint"
 MOST = 1024
@@ -66,7 +66,7 @@ class ServedGenerator(PythonModel):
             numbers = np.arange(index, index + n, dtype=np.int64)
             images = made.sample(np.full(n, made.classes.index(label)), seed, numbers, truncation)
             origin = f"medsyn, checkpoint {made.config['digest'][:16]}, seed {seed}"
-            for k, image in zip(numbers.tolist(), np.round(images * 255).astype(np.uint8), strict=True):
+            for k, image in zip(numbers.tolist(), to_pixels(images), strict=True):
                 png = base64.b64encode(synthetic_png(image, origin)).decode("ascii")
                 answer.append({"label": label, "seed": seed, "index": k, "image": png})
         return pd.DataFrame(answer, columns=["label", "seed", "index", "image"])

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TypeVar
 
 from medsyn.compute import portions
 from medsyn.config import IngestOptions, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import isolation, ledger, masks, reading, scan, selection, series, subjects
+from medsyn.ingest.dicomweb import Services
 from medsyn.ingest.journal import Journal
 from medsyn.ingest.labels import LabelSource
 from medsyn.ingest.masks import MaskLabel
@@ -28,6 +29,7 @@ class Choice:
 
     Attributes:
         key: Project key.
+        services: DICOMweb services among the paths.
         continued: Modality of the dataset that is added to, None where there is none.
         caveats: What every later report must repeat.
         ways_to_label: Options that would give labels, where none did.
@@ -38,6 +40,7 @@ class Choice:
     journal: Journal
     progress: Progress
     where: str
+    services: Services
     continued: Modality | None = None
     caveats: list[str] = field(default_factory=list)
     ways_to_label: list[str] = field(default_factory=list)
@@ -48,7 +51,9 @@ class Choice:
         options, journal = self.options, self.journal
         tag = (options.label_from or "").partition("tag:")[2] or None
         look_for = LookFor(self.key, tag, options.allow_burned_in, options.max_pixels)
-        journal.find(scan.find(options.paths, options.max_pixels, tables), look_for)
+        remote = self.services.fetch(journal, look_for, self.progress)
+        files = scan.find(self.services.files, options.max_pixels, tables) if self.services.files else ()
+        journal.find(chain(files, remote), look_for)
         unknown = journal.count("probe IS NULL")
         known = journal.count() - unknown
         if known:
@@ -80,14 +85,14 @@ class Choice:
         self.caveats += self._settle_series()
         self._pair_masks()
         self._label(source)
-        volumes = any(n for (kind, _), n in journal.kinds().items() if kind in ("dicom", "nifti"))
-        hounsfield = preset.storage == "hounsfield" and volumes
+        volumes = (not p.picture for p in journal.probes("kind IN ('dicom', 'nifti')"))
+        hounsfield = preset.storage == "hounsfield" and any(volumes)
         if preset.storage == "hounsfield" and not hounsfield:
             self.caveats.append("plain pictures hold no Hounsfield units: grey values are relative")
         return Recipe(
             self.key,
             preset,
-            options.size or selection.native_side(journal.probes("kind = 'npz'"), journal.kinds()) or preset.size,
+            options.size or selection.native_side(journal.probes()) or preset.size,
             hounsfield,
             window_source="user" if options.window else "preset",
             slices=options.slices,

@@ -20,7 +20,7 @@ from medsyn.ingest.dicom_geometry import Region, position, spacing, ultrasound_r
 from medsyn.ingest.dicom_header import integer, many, numbers, text, value
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.series import Place, chosen, stack
-from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, stream
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, side_of_picture, stream
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NOBODY = frozenset({"ANON", "ANONYM", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "UNKNOWN", "NONE", "NULL", "NA", "N/A"})
@@ -29,9 +29,11 @@ _HEAD = frozenset({"HEAD", "BRAIN", "SKULL", "FACE", "HEADNECK", "ORBIT", "SINUS
 """Body Part Examined (0018,0015), PS3.16 annex L, of what shows a face."""
 _ANY_MODALITY = ("", "OT", "SC")  # says nothing about the anatomy's imaging: taken where the user names the modality
 _ULTRASOUND = ("US", "IVUS")
+NO_PICTURE = Refused("not_an_image_class", "a DICOM object of another kind than an image")
 _LOOKED_AT = [
     *("SOPClassUID", "Modality", "ImageType", "InstanceNumber", "BurnedInAnnotation", *IDENTIFIERS.values()),
     *("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    "SyntheticData",
 ]
 
 
@@ -76,7 +78,10 @@ def probe(found: Probe, look: LookFor) -> None:
     orientation = numbers(header, "ImageOrientationPatient")
     found.position = position(numbers(header, "ImagePositionPatient"), orientation)
     found.orientation = tuple(orientation) if len(orientation) == 6 else ()
-    values = integer(header, "Rows") * integer(header, "Columns") * found.frames * integer(header, "SamplesPerPixel", 1)
+    rows, columns = integer(header, "Rows"), integer(header, "Columns")
+    found.picture = _synthetic(header) and _captured(header)
+    found.side = side_of_picture(rows, columns) if found.picture else None
+    values = rows * columns * found.frames * integer(header, "SamplesPerPixel", 1)
     if values > look.max_pixels:
         raise Refused("too_large", f"the header claims more than {look.max_pixels} values (--max-pixels)", "failed")
 
@@ -88,10 +93,14 @@ def _check_class(header: Dataset) -> None:
         raise Refused("dicomdir", "a DICOMDIR: an index of files, not an image")
     if not sop_class and not meta and "Rows" not in header:
         raise Refused("not_dicom", "neither an image nor another DICOM object", "failed")
-    name = (sop_class or meta).name
-    picture = ("Image Storage" in name and "Segmentation" not in name) or name == "Parametric Map Storage"
-    if (sop_class or meta) and not picture:
-        raise Refused("not_an_image_class", "a DICOM object of another kind than an image")
+    if (sop_class or meta) and not is_picture(sop_class or meta):
+        raise Refused(NO_PICTURE.reason, NO_PICTURE.detail)
+
+
+def is_picture(sop_class: str) -> bool:
+    """Whether objects of a SOP class hold images that are read."""
+    name = UID(sop_class).name
+    return ("Image Storage" in name and "Segmentation" not in name) or name == "Parametric Map Storage"
 
 
 def accepts(found: Probe, dicom_modalities: list[str], named: bool) -> bool:
@@ -174,15 +183,24 @@ def _facts(header: Dataset, digest: str, recipe: Recipe) -> Facts:
         covariates=covariates,
         photometric=dicom_values.photometric(header),
         note="PET values in the unit of the file, not SUV" if modality == "PT" else "",
-        synthetic=text(header, "SyntheticData").upper() == "YES",
+        synthetic=_synthetic(header),
         warnings=_warnings(header, modality),
     )
 
 
+def _synthetic(header: Dataset) -> bool:
+    """Synthetic Data (0008,001C), PS3.3 C.12.1."""
+    return text(header, "SyntheticData").upper() == "YES"
+
+
+def _captured(header: Dataset) -> bool:
+    return "Secondary Capture" in UID(text(header, "SOPClassUID")).name
+
+
 def _warnings(header: Dataset, modality: str) -> tuple[Literal["text", "face"], ...]:
     found: list[Literal["text", "face"]] = []
-    captured = "Secondary Capture" in UID(text(header, "SOPClassUID")).name
-    if (modality in (*_ULTRASOUND, "SC", "OT") or captured) and text(header, "BurnedInAnnotation").upper() != "NO":
+    often = modality in (*_ULTRASOUND, "SC", "OT") or _captured(header)
+    if often and text(header, "BurnedInAnnotation").upper() != "NO":
         found.append("text")
     part = re.sub("[^A-Z]", "", text(header, "BodyPartExamined").upper())
     if modality in ("CT", "MR") and part in _HEAD:
@@ -203,7 +221,7 @@ def _planes(
         if region is not None:
             stored = stored[slice(*region.rows), slice(*region.columns)]
         if colour:
-            plane = _colour_plane(stored, header, frame, recipe.colour)
+            plane = _colour_plane(stored, header, frame, recipe.colour, facts.synthetic)
         else:
             values = dicom_values.modality_values(stored, header, frame, recipe.hounsfield)
             plane = Plane(values, frame, valid=dicom_values.not_padding(stored, header))
@@ -220,11 +238,12 @@ def _planes(
         yield plane
 
 
-def _colour_plane(stored: np.ndarray, header: Dataset, frame: int, kept: bool) -> Plane:
+def _colour_plane(stored: np.ndarray, header: Dataset, frame: int, kept: bool, as_shown: bool) -> Plane:
     rgb, largest = dicom_values.colours(stored, header)
+    display = Display(0.0, largest, "dtype")
     if kept:
-        return Plane(rgb.astype(np.float32), frame, display=Display(0.0, largest, "dtype"))
-    return Plane(luminance(rgb), frame)
+        return Plane(rgb.astype(np.float32), frame, display=display)
+    return Plane(luminance(rgb), frame, display=display if as_shown else None)
 
 
 def _geometry(header: Dataset, frame: int) -> tuple[list[float] | None, float | None]:

@@ -33,8 +33,8 @@ from medsyn.ingest.scan import Input
 from medsyn.ingest.source import LookFor, Probe, Recipe, Refused
 from medsyn.ingest.subjects import Claim
 
-READERS = 2
-"""Goes up when readers make other pixels of the same files, which then have to be read again."""
+READERS = 3
+"""Goes up when readers see something else in the same files, which then have to be read again."""
 LOOKED, CHOSEN, READ, SETTLED = range(4)
 """When an input got its outcome. What it gets while it is looked at and read stays; the rest is each run's own."""
 
@@ -89,7 +89,7 @@ class Journal(JournalFile):
 
     def find(self, inputs: Iterable[Input], look: LookFor) -> None:
         """Enter the files of this run; one that changed since, or failed, will be looked at and read anew."""
-        looked_as = digest(look.key, look.tag, look.allow_burned_in, look.max_pixels)
+        looked_as = _looked_as(look)
         for batch in portions(inputs, BATCH):
             names = [(path_bytes(i.path), path_bytes(i.member or "")) for i in batch]
             with self._transaction():
@@ -122,6 +122,26 @@ class Journal(JournalFile):
                 )
             if self.adding:
                 self._carry()
+
+    def recorded(self, root: str, look: LookFor) -> dict[str, Input]:
+        """Files of earlier runs that this first look would find the same in: path -> as they were found.
+
+        Args:
+            root: The folder that they were found below.
+            look: The first look.
+        """
+        query = (
+            "SELECT path, root, relative, refused, size, mtime_ns FROM inputs WHERE root = ? AND member = X'' "
+            "AND probe IS NOT NULL AND looked_as = ? AND number NOT IN (SELECT number FROM outcomes "
+            f"WHERE run = 0 AND stage IN ({LOOKED}, {READ}) AND outcome = 'failed')"
+        )
+        found = {}
+        for path, root_, relative, refused, size, mtime in self._rows(query, (path_bytes(root), _looked_as(look))):
+            why = Refused(*json.loads(refused)) if refused else None
+            found[path_name(path)] = Input(
+                0, path_name(path), path_name(root_), path_name(relative), why, None, size, mtime
+            )
+        return found
 
     def _carry(self) -> None:
         """Take over what the newest dataset holds and this run did not find."""
@@ -437,3 +457,7 @@ class Journal(JournalFile):
             "SELECT path, member, probe, size, mtime_ns FROM inputs WHERE number = ?", (number,)
         ).fetchone()
         return probe_of(number, path, member, probe, None, None), f"mask {size} {mtime}"
+
+
+def _looked_as(look: LookFor) -> str:
+    return digest(READERS, look.key, look.tag, look.allow_burned_in, look.max_pixels)

@@ -105,9 +105,15 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         subject_from="image",
         photometric="rgb" if colour else "grey",
         note="; ".join(filter(None, notes)),
-        synthetic=found.member is None and _is_synthetic_set(Path(found.path).parent),
+        synthetic=_says_synthetic(found) or (found.member is None and _is_synthetic_set(Path(found.path).parent)),
     )
-    return facts, _planes(found, labels, digest, recipe)
+    return facts, _planes(found, labels, facts, recipe)
+
+
+def _says_synthetic(found: Probe) -> bool:
+    """Whether the file has the key ``synthetic``, as `medsyn augment` writes it."""
+    with stream(found) as file, zipfile.ZipFile(Capped(file)) as archive:
+        return "synthetic.npy" in archive.namelist()
 
 
 def _is_synthetic_set(folder: Path) -> bool:
@@ -157,22 +163,24 @@ def _exactly(member: IO[bytes], size: int) -> bytes:
     return bytes(buffer)
 
 
-def _planes(found: Probe, labels: dict[str, np.ndarray], digest: str, recipe: Recipe) -> Iterator[Plane]:
+def _planes(found: Probe, labels: dict[str, np.ndarray], facts: Facts, recipe: Recipe) -> Iterator[Plane]:
     number = 0
     published = known(found.member or found.path)
     with stream(found) as file, zipfile.ZipFile(Capped(file)) as archive:
         for split in (s for s in _SPLITS if f"{s}_images.npy" in archive.namelist()):
             with archive.open(f"{split}_images.npy") as member:
                 shape, _, dtype = _array_header(member)
+                # Shown as published, so that published results compare, and as generated.
+                as_shown = dtype == np.uint8 or (facts.synthetic and dtype == np.uint16)
+                display = Display(0.0, float(np.iinfo(dtype).max), "dtype") if as_shown else None
                 told = _labels(labels.get(split), shape[0], published, recipe.target)
                 for i, (label, targets) in enumerate(told):
                     yield Plane(
                         _values(member, shape[1:], dtype, recipe.colour),
                         frame=number,
-                        # Shown as published, so that published results compare.
-                        display=Display(0.0, 255.0, "dtype") if dtype == np.uint8 else None,
+                        display=display,
                         label=label,
-                        subject=keyed(recipe.key, "subject-image", digest, split, str(i)),
+                        subject=keyed(recipe.key, "subject-image", facts.digest, split, str(i)),
                         official_split=split if found.official else None,
                         targets=targets,
                     )

@@ -5,6 +5,7 @@ A segmentation that was paired with the volume is turned and cut the same way.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 
@@ -15,8 +16,8 @@ from medsyn.ingest import masks
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.series import chosen
-from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused
-from medsyn.ingest.volume import Sample, Volume, load
+from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, side_of_picture
+from medsyn.ingest.volume import INTENT_NAME, Sample, Volume, header_of, is_picture, load
 
 MASK_VALUES = 16
 NEARLY_CONSTANT = 0.01
@@ -28,12 +29,33 @@ _LABELS = 1002  # NIFTI_INTENT_LABEL: the values are indices of a list of labels
 
 def looks_like(head: bytes) -> bool:
     """Whether a file's first bytes are NIfTI-1's or NIfTI-2's, plain or in gzip."""
-    if head[:2] == b"\x1f\x8b":
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, 512)
-        except zlib.error:
-            return False
+    head = _unpacked(head)
     return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
+
+
+def probe(found: Probe, head: bytes) -> None:
+    """Note whether it is a synthetic picture, as `medsyn augment` writes it, and its side.
+
+    Args:
+        found: To be filled.
+        head: The first bytes of the file, which is a NIfTI file.
+    """
+    head = _unpacked(head)
+    if INTENT_NAME in head:
+        header = header_of(head)
+        shape = header.get_data_shape()
+        found.picture = is_picture(header)
+        if found.picture and len(shape) > 1 and math.prod(shape[2:]) == 1:
+            found.side = side_of_picture(int(shape[1]), int(shape[0]))
+
+
+def _unpacked(head: bytes) -> bytes:
+    if head[:2] != b"\x1f\x8b":
+        return head
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, 540)
+    except zlib.error:
+        return b""
 
 
 def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
@@ -50,6 +72,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         subject_from="file",
         volume=keyed(recipe.key, "volume", volume.digest),
         photometric="rgb" if volume.colour else "grey",
+        synthetic=volume.synthetic,
     )
     facts.series = facts.volume
     notes = list(volume.notes)
@@ -76,8 +99,13 @@ def _grey_scale(volume: Volume, found: Probe, recipe: Recipe, notes: list[str]) 
     """The display range of all slices, and what counts as their range when empty ones are told from others.
 
     Raises:
-        Refused: A segmentation, colour where Hounsfield units are stored, or no finite value.
+        Refused: A segmentation, a picture where Hounsfield units are stored, or no finite value.
     """
+    if volume.picture and recipe.hounsfield:
+        raise Refused("no_hounsfield", "a synthetic picture, which holds no Hounsfield units")
+    if volume.picture and volume.stored.dtype.kind == "u":
+        most = float(np.iinfo(volume.stored.dtype).max)
+        return Display(0.0, most, "dtype"), most
     if volume.colour:
         if recipe.hounsfield:
             raise Refused("no_hounsfield", "a colour image, which holds no Hounsfield units")
@@ -169,11 +197,11 @@ def _planes(
             frame=number,
             display=display,
             valid=valid,
-            spacing=(steps[r], steps[c]),
+            spacing=None if volume.picture else (steps[r], steps[c]),
             pixel=(steps[r], steps[c]),
-            orientation=orientation,
+            orientation=None if volume.picture else orientation,
             slice_index=number,
-            slice_position=float(np.dot(normal, (affine @ voxel)[:3] * to_lps)),
+            slice_position=None if volume.picture else float(np.dot(normal, (affine @ voxel)[:3] * to_lps)),
             label=None if label is None or segmented is None else label.label(segmented),
             mask=segmented,
         )

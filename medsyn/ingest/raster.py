@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,10 +15,11 @@ from medsyn.data.grey import grey
 from medsyn.ingest import masks
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
-from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, content, most_of_plane
+from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, content, most_of_plane, side_of_picture
 
 MAX_PAGES = 4096
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MAGIC = (_PNG, b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "MPO")
 _COLOUR = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 
@@ -25,6 +27,19 @@ _COLOUR = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HS
 def looks_like(head: bytes) -> bool:
     """Whether a file's first bytes are those of a picture that is read here."""
     return head.startswith(_MAGIC)
+
+
+def probe(found: Probe, head: bytes) -> None:
+    """Note whether it is a synthetic picture, as `medsyn augment` writes it, and its side.
+
+    Args:
+        found: To be filled.
+        head: The first bytes of the file.
+    """
+    found.picture = head.startswith(_PNG) and b"tEXtSynthetic\0true" in head
+    if found.picture:
+        width, height = struct.unpack(">II", head[16:24])  # of IHDR, the first chunk
+        found.side = side_of_picture(height, width)
 
 
 def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
@@ -51,7 +66,7 @@ def read(found: Probe, recipe: Recipe) -> tuple[Facts, Iterator[Plane]]:
         photometric="rgb" if image.mode in _COLOUR else "grey",
         synthetic=str(image.info.get("Synthetic", "")).lower() == "true",  # as `medsyn augment` writes it
     )
-    return facts, masks.attach(_planes(image, pages, recipe), found, recipe, facts)
+    return facts, masks.attach(_planes(image, pages, recipe, facts.synthetic), found, recipe, facts)
 
 
 def _count_pages(image: Any, recipe: Recipe) -> int:
@@ -75,7 +90,7 @@ def _count_pages(image: Any, recipe: Recipe) -> int:
         return pages
 
 
-def _planes(image: Any, pages: int, recipe: Recipe) -> Iterator[Plane]:
+def _planes(image: Any, pages: int, recipe: Recipe, as_shown: bool) -> Iterator[Plane]:
     for page in range(pages):
         if pages > 1:
             image.seek(page)
@@ -85,7 +100,9 @@ def _planes(image: Any, pages: int, recipe: Recipe) -> Iterator[Plane]:
             values = np.asarray(upright.convert("RGB")).astype(np.float32)
             yield Plane(values, frame=page, display=Display(0.0, 255.0, "dtype"), slice_index=index)
         else:
-            yield Plane(grey(upright), frame=page, slice_index=index)
+            largest = 65535.0 if image.mode.startswith("I") else 255.0
+            display = Display(0.0, largest, "dtype") if as_shown else None
+            yield Plane(grey(upright), frame=page, display=display, slice_index=index)
 
 
 def _too_large(recipe: Recipe) -> Refused:

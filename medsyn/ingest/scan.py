@@ -223,6 +223,10 @@ def _probe(item: Input, look: LookFor) -> Probe:
             dicom.probe(found, look)
         elif found.kind == "npz":
             medmnist.probe(found, look)
+        elif found.kind == "nifti":
+            nifti.probe(found, head)
+        elif found.kind == "raster":
+            raster.probe(found, head)
         elif found.kind == "other":
             if volume.is_data(found):
                 raise Refused("nifti_pair", "the data of the NIfTI header beside it")

@@ -130,9 +130,11 @@ def tell_folders(pictures: Iterable[Input], progress: Progress) -> None:
         )
 
 
-def native_side(npz: Iterable[Probe], kinds: Mapping[tuple[str, str], int]) -> int | None:
-    """Side of the images of npz files, where there is nothing else and all agree."""
-    if any(kind != "npz" for kind, _ in kinds):
-        return None
-    sides = {p.side for p in npz}
-    return sides.pop() if len(sides) == 1 else None
+def native_side(files: Iterable[Probe]) -> int | None:
+    """Side of the images of npz files and of synthetic pictures, where there is nothing else and all agree."""
+    side = None
+    for p in files:
+        if (p.kind != "npz" and not p.picture) or p.side is None or p.side != (side or p.side):
+            return None
+        side = p.side
+    return side

@@ -56,11 +56,17 @@ class Probe:
     orientation: tuple[float, ...] = ()  # six direction cosines
     frames: int = 1
     instance: int = 0
-    side: int | None = None  # native side of square npz images
+    side: int | None = None  # native side of the square images of an npz, and of a square picture as below
+    picture: bool = False  # synthetic by its own word: grey values as they are shown, without unit or place
     official: bool = False  # npz with a val and a test split of its own
     part: int = 0  # which volume of its series: echoes, time points and orientations are kept apart
     slice_index: int | None = None  # place in its volume, set when all files are known
     mask: Probe | None = None  # the segmentation that belongs to this volume
+
+
+def side_of_picture(height: int, width: int) -> int | None:
+    """Side of a square picture that is stored as it is where there is nothing else: at most what ``--size`` allows."""
+    return height if height == width and height <= 1024 else None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import caveats, isolation, ledger, reading
 from medsyn.ingest.choice import Choice, nothing_left
+from medsyn.ingest.dicomweb import Services
 from medsyn.ingest.journal import Journal
 from medsyn.ingest.labels import LabelSource
 from medsyn.ingest.opening import continued, opened
@@ -113,16 +114,19 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
 
 
 def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *, sample: bool) -> IngestResult:
-    options, modality = continued(options, workspace)
+    services = Services.of(options, workspace)
+    where = "" if sample else services.shown()
+    options, modality = continued(services.local(), workspace)
     source = LabelSource.open(options)
     for line in source.told:
         progress.say(line)
-    where = "" if sample else ", ".join(options.paths)
-    with opened(options, workspace, sample) as journal:
-        choice = Choice(options, workspace.project_key(), journal, progress, where, modality)
+    with opened(options, workspace, sample) as journal, services.held(progress):
+        choice = Choice(options, workspace.project_key(), journal, progress, where, services, modality)
         choice.look(source.tables())
         recipe = choice.choose(source)
-        job = _Job(options, workspace, progress, journal, recipe, choice.caveats, where, sample, choice.ways_to_label)
+        job = _Job(
+            options, workspace, progress, journal, recipe, services, choice.caveats, where, sample, choice.ways_to_label
+        )
         with tracking.start(workspace, "ingest", recipe.preset.modality) as run:
             return job.execute(run)
 
@@ -136,6 +140,7 @@ class _Job:
     progress: Progress
     journal: Journal
     recipe: Recipe
+    services: Services
     caveats: list[str]
     where: str
     sample: bool
@@ -145,9 +150,10 @@ class _Job:
         recipe = self.recipe
         modality = recipe.preset.modality
         name = self.options.name or modality
-        # Labels as they are written may name a person: folders and DICOM elements do.
-        kept_options = self.options.model_dump(exclude={"paths", "labels", "label_map"})
+        # Labels as they are written may name a person: folders and DICOM elements do. So may what was searched for.
+        kept_options = self.options.model_dump(exclude={"paths", "labels", "label_map", "query"})
         kept_options["labels_renamed"] = len(self.options.label_map)
+        kept_options["queried_by"] = sorted(self.options.query)
         run.params({**kept_options, "size": recipe.size, "source": "built-in sample" if self.sample else "files"})
         self._read()
         with self.workspace.build(DATASET, name) as build:
@@ -196,7 +202,7 @@ class _Job:
                         "not one image is left of",
                         "Ingest under another --name where patients are now named in another way than before.",
                     )
-                _check_classes(written.meta["fingerprint"], [] if self.sample else self.options.paths)
+                _check_classes(written.meta["fingerprint"], self.where)
                 summary = ledger.write(self.journal.rows(), build.path)
                 try:
                     # Before the commit: a dataset that is there has its list, whatever happens next.
@@ -206,6 +212,7 @@ class _Job:
                     paths.unlink(missing_ok=True)
                     raise
                 self.journal.commit(path.name, places.of(written.kept))
+        self.services.remove()
         self._track(run, written.meta, summary)
         self._tell_failures(summary.examples)
         fingerprint = written.meta["fingerprint"]
@@ -229,7 +236,9 @@ class _Job:
     def _read(self) -> None:
         recipe = self.recipe
         files = self.journal.choose(recipe, self.options.label_map)
-        groups = self.journal.groups(by_series=recipe.preset.modality in ("mri", "nuclear"))
+        by_series = recipe.preset.modality in ("mri", "nuclear")
+        self.services.bring((p.path for group in self.journal.groups(by_series) for p in group.files), self.progress)
+        groups = self.journal.groups(by_series)
         done = 0
         with isolation.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
             for results in over(partial(reading.read_task, recipe=recipe), reading.tasks(groups)):
@@ -267,7 +276,7 @@ class _Job:
             run.artifact(file)
 
 
-def _check_classes(fingerprint: Mapping[str, Any], paths: Sequence[str]) -> None:
+def _check_classes(fingerprint: Mapping[str, Any], where: str) -> None:
     """After duplicates and conflicts are gone, a labelled dataset needs two classes of two subjects.
 
     Raises:
@@ -283,6 +292,6 @@ def _check_classes(fingerprint: Mapping[str, Any], paths: Sequence[str]) -> None
         )
         raise DataError(
             f"{told}, after files that cannot be used, duplicates and contradictory labels are gone",
-            where=", ".join(paths),
+            where=where,
             mend="Two classes of at least two subjects are needed: add scans or leave the class out.",
         )

@@ -24,6 +24,8 @@ MAX_OFFSET = 2**26
 """Bytes of header extensions above which a header is taken for a lie: they have to be unpacked to get past them."""
 SAMPLE = 2**24
 """Voxels above which percentiles come from a regular grid of them."""
+INTENT_NAME = b"synthetic"
+"""What `medsyn augment` writes into ``intent_name``: NIfTI has no element of its own that says so."""
 _BLOCK = 2**20
 _NOT_GREY = frozenset({1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011})  # matrices, vectors, points, meshes
 
@@ -51,6 +53,8 @@ class Volume:
         digest: SHA-256 of the file.
         intent: Code of what the values mean (``intent_code``).
         volumes: How many the file holds; this is the first.
+        synthetic: By its own word.
+        picture: See `is_picture`.
     """
 
     stored: np.ndarray
@@ -61,6 +65,8 @@ class Volume:
     digest: str
     intent: int
     volumes: int
+    synthetic: bool
+    picture: bool
     notes: list[str]
 
     @property
@@ -97,7 +103,7 @@ def load(found: Probe, max_pixels: int) -> Volume:
     with ExitStack() as opened:
         file = opened.enter_context(stream(found))
         magic = opened.enter_context(_plain(file)).read(540)
-        header = _header(magic)
+        header = header_of(magic)
         files = [file]
         if not header.is_single:
             data = _beside(found, "hdr", "img")
@@ -130,6 +136,8 @@ def load(found: Probe, max_pixels: int) -> Volume:
         digest,
         int(header["intent_code"]),
         volumes,
+        _says_synthetic(header),
+        is_picture(header),
         notes,
     )
 
@@ -147,11 +155,20 @@ def is_data(found: Probe) -> bool:
     return magic[344:348] == b"ni1\0" or magic[4:8] == b"ni2\0"
 
 
-def _header(magic: bytes) -> Nifti1Header:
+def header_of(magic: bytes) -> Nifti1Header:
     """The header without its extensions, which hold text that nobody asked for."""
     if magic[4:8] in (b"n+2\0", b"ni2\0"):
         return (Nifti2Header if magic[4:8] == b"n+2\0" else Nifti2PairHeader)(magic[:540])
     return (Nifti1Header if magic[344:348] == b"n+1\0" else Nifti1PairHeader)(magic[:348])
+
+
+def _says_synthetic(header: Nifti1Header) -> bool:
+    return bytes(header["intent_name"].item()).strip().lower() == INTENT_NAME
+
+
+def is_picture(header: Nifti1Header) -> bool:
+    """Whether it is a synthetic picture: grey values as they are shown, and no word of how it lies in a patient."""
+    return _says_synthetic(header) and not header["sform_code"] and not header["qform_code"]
 
 
 def _shape_and_type(header: Nifti1Header, max_pixels: int) -> tuple[tuple[int, int, int], np.dtype]:
@@ -201,6 +218,8 @@ def _affine(header: Nifti1Header) -> tuple[np.ndarray, list[str]]:
             continue
         if affine is not None and _usable(affine):
             return affine, []
+    if is_picture(header):  # its first axis runs from left to right, its second from top to bottom
+        return np.diag([-1.0, -1.0, 1.0, 1.0]), []
     note = "the header does not say how the volume lies in the patient: left and right are a guess"
     affine = header.get_base_affine()
     return (affine if _usable(affine) else np.diag([-1.0, 1.0, 1.0, 1.0])), [note]

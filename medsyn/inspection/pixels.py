@@ -12,6 +12,7 @@ import numpy as np
 from medsyn.data.grey import display, luminance
 from medsyn.data.schema import SPLITS
 from medsyn.errors import DataError
+from medsyn.images import to_pixels
 from medsyn.inspection.columns import Columns
 from medsyn.inspection.results import UNLABELLED, Brightness, Histogram, Outliers
 
@@ -74,7 +75,7 @@ class Pixels:
         """uint8 ``[n, C, H, W]``."""
         out = np.zeros((len(rows), *self.shape), np.uint8)
         for at, shown, _ in self.batches(rows):
-            out[at] = np.round(shown * 255).astype(np.uint8)
+            out[at] = to_pixels(shown)
         return out
 
 

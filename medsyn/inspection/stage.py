@@ -57,7 +57,7 @@ def run(
         UsageError: The page would lie below a file.
         EnvironmentFault: The page cannot be written.
     """
-    folder = workspace.find(DATASET, dataset) if dataset else workspace.latest(DATASET, modality)
+    folder = workspace.chosen(DATASET, dataset, modality)
     report, gallery = inspect(folder)
     if not write_page:
         return InspectResult(report, None)

@@ -9,49 +9,26 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from helpers import blobs, make_dataset
+from helpers import blobs, closed_form_generator, make_dataset
 from PIL import Image
 
 import medsyn
-from medsyn import generator
-from medsyn.augment.candidates import NearestTraining, unfit
-from medsyn.augment.stage import run, safe_name
+from medsyn.augment.stage import run
+from medsyn.augment.writers.base import safe_name
 from medsyn.config import AugmentOptions
 from medsyn.errors import DataError, EnvironmentFault, MissingError
 from medsyn.progress import Silent
 from medsyn.synthetic import SyntheticSet
-from medsyn.workspace import GENERATOR, SYNTHETIC, Workspace
+from medsyn.workspace import SYNTHETIC, Workspace
 
 SIDE = 16
 
 
-def write_generator(workspace: Workspace, contrast: float = 0.3):
-    """A generator with random weights of a small dataset, as training would leave it."""
-    dataset = make_dataset(workspace, *blobs(80, side=SIDE))
-    config = {
-        "schema": generator.checkpoint.SCHEMA_VERSION,
-        "modality": "xray",
-        "name": "xray",
-        "classes": dataset.classes,
-        "image_shape": [1, SIDE, SIDE],
-        "condition_schema": dataset.condition_schema,
-        "network": {"kind": "completion", "channels": [4, 6], "blocks": 1, "maps": 1},
-        "first_stage": {"kind": "pca", "coefficients": 9, "prior": {"kind": "mixture", "classes": 2, "components": 2}},
-        "batch": 16,
-        "dataset": {"content_digest": dataset.digest},
-        "training": {"images_per_class": {"no_finding": 30, "pneumonia": 10}},
-    }
-    torch.manual_seed(0)
-    model = generator.Generator(config)
-    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(SIDE * SIDE, 9)))[0].T
-    model.first_stage.components.copy_(torch.from_numpy(basis * contrast))
-    model.first_stage.mean.fill_(0.5)
-    with torch.no_grad():
-        model.network.output.weight.mul_(contrast)
-    model.first_stage.prior.share.copy_(torch.eye(2))
-    with workspace.build(GENERATOR, "xray") as build:
-        return build.commit({**config, "digest": generator.save(model, build.path)})
+def write_generator(workspace: Workspace, contrast: float = 1.0):
+    """A class Gaussian of a small dataset, unequal classes."""
+    images, labels = blobs(240, side=SIDE)
+    kept = (labels == 0) | (np.arange(240) % 3 == 0)
+    return closed_form_generator(workspace, make_dataset(workspace, images[kept], labels[kept]), contrast=contrast)
 
 
 def test_a_set_is_complete_and_every_table_agrees(workspace):
@@ -67,14 +44,15 @@ def test_a_set_is_complete_and_every_table_agrees(workspace):
         labels = {row["file"]: row["label"] for row in csv.DictReader(file)}
     for row in manifest.itertuples():
         assert hashlib.sha256(images[row.row].tobytes()).hexdigest() == row.pixel_digest
-        data = (result.path / row.file).read_bytes()
-        assert hashlib.sha256(data).hexdigest() == row.file_digest
-        picture = Image.open(result.path / row.file)
+        picture = Image.open(result.path / row.png)
         assert picture.text["Synthetic"] == "true"
         np.testing.assert_array_equal(np.asarray(picture), images[row.row, 0])
-        assert labels[row.file] == row.label
+        assert labels[row.png] == row.label
         assert 0 < row.nearest_train_distance < 1
-    assert len(pd.read_csv(result.path / "manifest.csv")) == 30
+    judged = pd.read_csv(result.path / "manifest.csv")
+    assert judged["accepted"].sum() == 30
+    assert len(judged) == sum(made.card["judged"].values()) == 30 + sum(result.rejected.values())
+    assert list(judged["index"]) == sorted(judged["index"])
     with np.load(result.path / "images.npz") as arrays:
         assert arrays["train_images"].shape == (30, SIDE, SIDE)
         np.testing.assert_array_equal(arrays["train_labels"][:, 0], made.labels(made.card["classes"]))
@@ -120,12 +98,15 @@ def test_each_format_alone_gives_the_same_images(workspace, fmt):
     assert (alone / "images").exists() == (fmt == "png")
 
 
-def test_a_collapsed_class_is_an_error_and_leaves_nothing(workspace):
+def test_a_collapsed_class_is_an_error_that_keeps_what_was_made(workspace):
     write_generator(workspace, contrast=0.0)
-    with pytest.raises(DataError, match=r"no_finding.*constant"):
+    with pytest.raises(DataError, match=r"of 8 images of class 'no_finding' in [0-9]+ tries.*kept as xray-001"):
         run(AugmentOptions(n=10, threads=1), workspace)
-    assert not workspace.all(SYNTHETIC)
-    assert not [p for p in (workspace.path / "synthetic").iterdir() if p.name.startswith(".partial")]
+    (path,) = workspace.all(SYNTHETIC)
+    made = SyntheticSet.open(path)
+    assert len(made.manifest()) == made.card["n"] == len(made.images())
+    assert not made.card["complete"]
+    assert not list(path.parent.glob(".unfinished*"))
 
 
 def test_no_generator_yet(workspace):
@@ -168,25 +149,6 @@ def test_the_python_function_is_the_stage(workspace):
     result = medsyn.augment(8, workspace=workspace.path, threads=1)
     assert result.n == 8
     assert json.loads((result.path / "card.json").read_text())["synthetic"] is True
-
-
-def test_nearest_training_is_the_brute_force_distance():
-    rng = np.random.default_rng(0)
-    train = rng.random((20, 1, 5, 5), np.float32)
-    labels = np.array(["a", "b"] * 10)
-    probe = rng.integers(0, 256, (7, 1, 5, 5), np.uint8)
-    expected = [
-        min(np.sqrt(((p / 255 - t) ** 2).mean()) for t, c in zip(train, labels, strict=True) if c == "b") for p in probe
-    ]
-    np.testing.assert_allclose(NearestTraining(train, labels)("b", probe), expected, atol=1e-4)
-
-
-def test_unfit_names_the_reason():
-    fine = np.linspace(0, 1, 64).reshape(1, 8, 8)
-    assert unfit(fine) is None
-    assert unfit(np.full((1, 8, 8), 0.5)) == "constant"
-    assert unfit(np.where(fine > 0.5, 1.0, 0.0)) == "saturated"
-    assert unfit(np.where(fine > 0.5, np.nan, fine)) == "not_finite"
 
 
 def test_labels_become_safe_folder_names():

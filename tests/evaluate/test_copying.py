@@ -7,8 +7,9 @@ import pytest
 from helpers import blobs
 from scipy.special import comb
 
-from medsyn.evaluate.checks import copying, membership, neighbours, singles
+from medsyn.evaluate.checks import copying, membership, singles
 from medsyn.evaluate.inputs.sample import Sample
+from medsyn.metrics import neighbours
 
 CLASSES = ["no_finding", "pneumonia"]
 RNG = np.random.default_rng(0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from helpers import fresh_workspace, make_dataset, make_synthetic
 
+from medsyn.cache import Cache
 from medsyn.compute import device
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate.cache import Cache
 from medsyn.evaluate.checks import singles
 from medsyn.evaluate.checks.run import Checks, Examined
 from medsyn.evaluate.comparison.bank import Bank

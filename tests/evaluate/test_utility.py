@@ -7,8 +7,8 @@ import pytest
 from helpers import blobs, make_dataset, make_synthetic
 
 from medsyn import compute
+from medsyn.cache import Cache
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate.cache import Cache
 from medsyn.evaluate.comparison import cells, utility
 from medsyn.evaluate.comparison.bank import Bank
 from medsyn.evaluate.comparison.places import Places

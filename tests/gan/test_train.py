@@ -11,6 +11,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+import medsyn
 from gan.toy import CENTRES, SIDE, Listener, toy_images, write_dataset
 from medsyn import generator
 from medsyn.config import TrainOptions, load_preset
@@ -210,3 +211,41 @@ def test_data_that_cannot_be_learnt_from(
     with pytest.raises(DataError, match=says):
         run(TrainOptions(budget="1kimg"), workspace)
     assert workspace.all(GENERATOR) == []
+
+
+def test_synthetic_images_are_learnt_from_where_that_is_allowed_and_every_card_tells(workspace: Workspace) -> None:
+    images, names = toy_images(10)
+    real = write_dataset(workspace, images, names)
+    made, made_names = toy_images(10, seed=1)
+    mixed = write_dataset(
+        workspace, np.concatenate([images, made]), [*names, *made_names], synthetic=[False] * 60 + [True] * 60
+    )
+    dataset = Dataset.open(mixed, splits=("train", "tune"))
+    rows, tune = dataset.rows("train"), dataset.rows("tune")
+    n = int(dataset.table.loc[rows, "synthetic"].sum())
+    assert 0 < n < len(rows)
+    with pytest.raises(DataError, match="--allow-synthetic"):
+        run(TrainOptions(budget="1kimg"), workspace)
+    result = run(TrainOptions(budget="0.2kimg", threads=1, allow_synthetic=True), workspace)
+    says = f"learnt from {n} synthetic images among its {len(rows)} training images"
+    assert says in result.caveats[0]
+    assert says in (result.path / "card.md").read_text()
+    assert f"{n} of these images are synthetic themselves" in (result.path / "card.md").read_text()
+    assert read_json(result.path / "card.json")["training_data"]["synthetic_images"] == n
+    assert read_json(result.path / "config.json")["training"]["synthetic_images"] == n
+    material = Material.open(mixed, allow_synthetic=True)
+    assert set(material.tune) == {row for row in tune if not dataset.table.loc[row, "synthetic"]} != set(tune)
+    synthetic = medsyn.augment(8, workspace=workspace.path, threads=1, keep_all=True).path
+    for card in ("card.json", "card.md"):
+        assert says in (synthetic / card).read_text()
+    assert (
+        run(TrainOptions(budget="0.2kimg", threads=1, dataset=str(real), allow_synthetic=True), workspace).caveats == []
+    )
+
+
+def test_a_training_on_synthetic_images_is_resumed_without_asking_again(workspace: Workspace) -> None:
+    images, names = toy_images(10)
+    write_dataset(workspace, images, names, synthetic=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(TrainOptions(budget="2kimg", threads=1, allow_synthetic=True), workspace, Listener(interrupt_after=2))
+    assert run(TrainOptions(resume=True), workspace).caveats

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def write_dataset(
     images: np.ndarray,
     labels: list[str | None],
     *,
-    synthetic: bool = False,
+    synthetic: bool | Sequence[bool] = False,
     name: str = "toy",
     modality: str = "xray",
 ) -> Path:
@@ -56,7 +56,7 @@ def write_dataset(
                 subject=f"{label}-{i // 2}",
                 modality="DX",
                 source_digest=key,
-                synthetic=synthetic,
+                synthetic=synthetic if isinstance(synthetic, bool) else synthetic[i],
                 label=label,
             )
             writer.add(record, image)

@@ -273,3 +273,20 @@ def test_a_file_that_is_not_read_still_has_its_row(tmp_path: Path) -> None:
     got, joined = join(tmp_path / "scans", labels=str(labels))
     assert set(got) == {"1.png"}
     assert joined.unmatched == 1
+
+
+@pytest.mark.parametrize(
+    ("formats", "unmatched"), [(("png", "dicom"), 1), (("PNG", "NIfTI"), 1), (("png", "png"), 3), (("png", "AP"), 3)]
+)
+def test_rows_of_formats_that_no_file_has_are_not_missed(
+    tmp_path: Path, formats: tuple[str, str], unmatched: int
+) -> None:
+    """As in a synthetic set, whose table lists each case in every format; other words say nothing of files."""
+    rows = []
+    for i in range(3):
+        rows.append({"file": f"png/{i}.png", "label": "ab"[i % 2], "format": formats[0]})
+        rows.append({"file": f"other/{i}.x", "label": "ab"[i % 2], "format": formats[1]})
+    for i in range(2):
+        png(tmp_path / "png" / f"{i}.png", picture(i, 32, 8).astype(np.uint8))
+    _, joined = join(tmp_path / "png", labels=str(table(tmp_path / "labels.csv", rows[:-1])))
+    assert joined.unmatched == unmatched

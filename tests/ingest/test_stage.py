@@ -13,10 +13,10 @@ import pytest
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from medsyn.augment.writers import PngWriter
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.errors import DataError, MedsynError, UsageError
+from medsyn.images import synthetic_png
 from medsyn.ingest import stage
 from medsyn.workspace import DATASET, Workspace, read_json
 
@@ -236,7 +236,7 @@ def test_synthetic_images_are_marked(tmp_path: Path, workspace: Workspace) -> No
     films = tmp_path / "films"
     dicom(films / "a.dcm", picture(0), SyntheticData="YES")
     dicom(films / "b.dcm", picture(1), SyntheticData="NO")
-    PngWriter(films, "a test").write("c.png", picture(2, 32, 8).astype(np.uint8)[None])
+    (films / "c.png").write_bytes(synthetic_png(picture(2, 32, 8).astype(np.uint8)[None], "a test"))
     png(films / "d.png", picture(3, 32, 8).astype(np.uint8))
     for folder, synthetic in (("made", True), ("real", False)):
         (films / folder).mkdir()

@@ -29,13 +29,13 @@ def medsyn(*arguments: object, cwd: Path, **extra: str) -> subprocess.CompletedP
     return subprocess.run(command, cwd=cwd, env=environment(**extra), capture_output=True, text=True, timeout=600)
 
 
-def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+def start(*arguments: object, cwd: Path, **extra: str) -> subprocess.Popen[str]:
     """Start one command in a process group of its own."""
     command = [sys.executable, "-m", "medsyn", *map(str, arguments)]
     return subprocess.Popen(
         command,
         cwd=cwd,
-        env=environment(),
+        env=environment(**extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -13,9 +13,11 @@ COMMANDS = [
     ["ingest"],
     ["train-gan"],
     ["augment"],
+    ["verify"],
     ["evaluate"],
     ["inspect"],
     ["explore"],
+    ["send"],
     ["run"],
     ["demo"],
     ["doctor"],
@@ -27,7 +29,7 @@ from medsyn.cli import app
 result = CliRunner().invoke(app, [*sys.argv[1:], "--help"])
 assert result.exit_code == 0, result.output
 assert "Example: medsyn" in result.output, result.output
-heavy = {"torch", "monai", "mlflow", "sklearn", "pandas", "numpy", "matplotlib"} & set(sys.modules)
+heavy = {"torch", "monai", "mlflow", "sklearn", "pandas", "numpy", "matplotlib", "requests"} & set(sys.modules)
 assert not heavy, heavy
 """
 

@@ -17,9 +17,12 @@ from medsyn.metrics.spectrum import grey_histograms, histogram_distance, log_spe
 from medsyn.metrics.texture import texture_distance, texture_features
 from medsyn.metrics.two_sample import FOLDS, c2st
 
-Kind = Literal["synthetic", "floor", "reference"]
+Kind = Literal["synthetic", "unfiltered", "floor", "reference"]
 SYNTHETIC, FLOOR = "synthetic", "floor (real train)"
-"""What the two sets are called that are judged; every other set is a reference."""
+"""What the two sets are called that are judged."""
+
+UNFILTERED = "unfiltered"
+"""The synthetic set with nothing filtered out, class by class in the same rows. Every other set is a reference."""
 
 LARGEST = 1000
 """Images of a set that are compared; more would only narrow intervals that are narrow enough."""
@@ -118,12 +121,14 @@ def equal_counts(labels: Sequence[np.ndarray], classes: int) -> list[int]:
     return [int(n * shrink) for n in counts]
 
 
-_KINDS: dict[str, Kind] = {SYNTHETIC: "synthetic", FLOOR: "floor"}
+_KINDS: dict[str, Kind] = {SYNTHETIC: "synthetic", UNFILTERED: "unfiltered", FLOOR: "floor"}
 
 
 def _draw(sample: Sample, counts: Sequence[int], name: str, seed: int) -> _Drawn:
+    # The same rows of both: they shall differ in what was filtered out, not in luck.
+    drawn_as = SYNTHETIC if name == UNFILTERED else name
     of_class = [
-        numpy_rng("fidelity", seed, name, c).permutation(np.flatnonzero(sample.labels == c))[:n]
+        numpy_rng("fidelity", seed, drawn_as, c).permutation(np.flatnonzero(sample.labels == c))[:n]
         for c, n in enumerate(counts)
     ]
     rows = np.concatenate(of_class).astype(np.int64)
@@ -193,7 +198,7 @@ def is_far(row: FidelityRow, floor: FidelityRow) -> bool:
 
 def judge(rows: Sequence[FidelityRow], classes: Sequence[str]) -> tuple[bool, str]:
     """Whether the synthetic set is far from the floor, by `RULE`, and the sentence that says so."""
-    of = {(row.kind, row.scope): row for row in rows if row.kind != "reference"}
+    of = {(row.kind, row.scope): row for row in rows if row.kind in ("synthetic", "floor")}
     ours, floor = of.get(("synthetic", "all")), of.get(("floor", "all"))
     if ours is None or floor is None:
         missing = "there is no floor to compare with" if rows else "too few images or subjects are common to the sets"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medsyn.images import to_pixels
+
 
 @dataclass(frozen=True)
 class NearestPair:
@@ -51,9 +53,4 @@ def samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str], n: i
         classes: Class names.
         n: Images a class at most.
     """
-    return {name: to_uint8(images[np.flatnonzero(labels == c)[:n]]) for c, name in enumerate(classes)}
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """[0, 1] to 0..255, rounded."""
-    return (np.clip(images, 0, 1) * 255).round().astype(np.uint8)
+    return {name: to_pixels(images[np.flatnonzero(labels == c)[:n]]) for c, name in enumerate(classes)}

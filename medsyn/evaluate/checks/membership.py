@@ -9,12 +9,12 @@ import numpy as np
 from scipy.special import gammaln
 
 from medsyn.compute import numpy_rng
-from medsyn.evaluate.checks.neighbours import coarse
 from medsyn.evaluate.inputs.sample import Sample
 from medsyn.evaluate.measures.scores import auroc
 from medsyn.evaluate.results import Estimate, Membership
 from medsyn.evaluate.statistics import bootstrap_weights
 from medsyn.metrics.fidelity import distances
+from medsyn.metrics.neighbours import coarse
 
 ALPHA = 0.01
 PERMUTATIONS = 2000

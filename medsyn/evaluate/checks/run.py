@@ -9,12 +9,13 @@ import numpy as np
 
 from medsyn.data.splits import FEW_UNITS
 from medsyn.evaluate import results
-from medsyn.evaluate.checks import collapse, copying, fidelity, labels, leakage, references, shortcuts
-from medsyn.evaluate.checks.galleries import Galleries, NearestPair, samples, to_uint8
+from medsyn.evaluate.checks import collapse, copying, fidelity, labels, leakage, references, shortcuts, singles
+from medsyn.evaluate.checks.galleries import Galleries, NearestPair, samples
 from medsyn.evaluate.comparison.bank import Bank
 from medsyn.evaluate.comparison.cells import Cell
 from medsyn.evaluate.inputs.images import Images, join
 from medsyn.evaluate.inputs.resolve import Inputs
+from medsyn.images import to_pixels
 
 FEW_REFERENCES = 20
 PAIRS = 12
@@ -54,19 +55,23 @@ class Checks:
         examined: The synthetic set and the real images around it.
         bank: Features.
         seed: Of the draws.
+        unfiltered: The synthetic set with nothing filtered out; None where that is not known.
     """
 
-    def __init__(self, inputs: Inputs, examined: Examined, bank: Bank, seed: int) -> None:
+    def __init__(
+        self, inputs: Inputs, examined: Examined, bank: Bank, seed: int, unfiltered: Images | None = None
+    ) -> None:
         self.inputs, self.examined, self.bank, self.seed = inputs, examined, bank, seed
+        self.unfiltered = unfiltered
         self.classes = inputs.classes
 
     def fidelity(self) -> results.Fidelity:
         """Synthetic and real training images, and the reference generators, against held-out real images."""
         cell, held_out = self.examined.cell, self.examined.held_out
-        sets = {
-            fidelity.SYNTHETIC: self.bank.sample(cell.synthetic),
-            fidelity.FLOOR: self.bank.sample(cell.real),
-        }
+        sets = {fidelity.SYNTHETIC: self.bank.sample(cell.synthetic)}
+        if self.unfiltered is not None:
+            sets[fidelity.UNFILTERED] = self.bank.sample(self.unfiltered)
+        sets[fidelity.FLOOR] = self.bank.sample(cell.real)
         counts = fidelity.equal_counts([held_out.labels, *(s.labels for s in sets.values())], len(self.classes))
         made = references.reference_samples(
             cell.real.pixels, cell.real.labels, cell.real.units, counts, self.seed, self.bank.extractor
@@ -107,14 +112,21 @@ class Checks:
         )
         pairs = [
             NearestPair(
-                synthetic=to_uint8(synthetic.pixels[i]),
-                train=to_uint8(train.pixels[j]),
+                synthetic=to_pixels(synthetic.pixels[i]),
+                train=to_pixels(train.pixels[j]),
                 label=self.classes[synthetic.labels[i]],
                 distance=distance,
             )
             for i, j, distance in closest[:PAIRS]
         ]
         return result, pairs
+
+    def copies_among(self, pixels: np.ndarray) -> int | None:
+        """How many of some images ``[n, C, H, W]`` all but equal a training image; None where there is none to see."""
+        train = self.examined.origin and self.examined.origin["train"]
+        if not train:
+            return None
+        return int(singles.find(pixels, train.pixels, train.units, self.seed).copies.sum())
 
     def leakage(self, cells: Sequence[Cell]) -> results.Leakage:
         """Between the splits of the dataset, and from its test split into the synthetic set.

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from medsyn.compute import numpy_rng
-from medsyn.evaluate.checks.neighbours import Nearest, nearest
+from medsyn.metrics.neighbours import DISGUISED, SAME, Nearest, nearest
 
 HIGHEST = 0.9
-LOWEST = 0.7
-"""The limit of the ratio stays between these. On chest films copies (mirrored, gamma 0.8, shifted by 2 px) stay below
-0.65 at 28 and at 64 px, and those with noise of 0.05 at 64 px; at 28 px a quarter of the noisy ones lies above 0.9. Of
-other patients' images 3 of 46,000 lay below 1, none below 0.9."""
+"""The limit of the ratio stays between `DISGUISED` and this."""
 
 DEVIATIONS = 5.0
-FLOOR = 0.02
-"""Below this distance an image is a copy whatever its ratio; rounding to 8 bits stays under 0.005."""
 
 CALIBRATION = 200
 
@@ -57,10 +52,10 @@ def find(
     """
     if not len(references):
         none = Nearest(np.full(len(queries), -1), *(np.full(len(queries), v) for v in (np.inf, np.inf, 1.0)))
-        return Singles(np.zeros(len(queries), bool), LOWEST, none, np.nan)
+        return Singles(np.zeros(len(queries), bool), DISGUISED, none, np.nan)
     limit, typical = calibrate(references, units, seed)
     found = nearest(queries, references, units, own)
-    return Singles((found.ratio < limit) | (found.distance < FLOOR), limit, found, typical)
+    return Singles((found.ratio < limit) | (found.distance < SAME), limit, found, typical)
 
 
 def calibrate(references: np.ndarray, units: np.ndarray, seed: int) -> tuple[float, float]:
@@ -69,5 +64,5 @@ def calibrate(references: np.ndarray, units: np.ndarray, seed: int) -> tuple[flo
     found = nearest(references[rows], references, units, units[rows])
     ratio = np.log(np.maximum(found.ratio, 1e-6))
     quartile, median = np.quantile(ratio, (0.25, 0.5))
-    limit = float(np.clip(np.exp(median - DEVIATIONS * (median - quartile) / 0.6745), LOWEST, HIGHEST))
+    limit = float(np.clip(np.exp(median - DEVIATIONS * (median - quartile) / 0.6745), DISGUISED, HIGHEST))
     return limit, float(np.median(found.distance))

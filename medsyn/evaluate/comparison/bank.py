@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from medsyn.evaluate.cache import Cache, digest
+from medsyn.cache import Cache, digest
 from medsyn.evaluate.inputs.images import Images
 from medsyn.evaluate.inputs.sample import Sample
 from medsyn.metrics.features import Extractor
@@ -40,6 +40,12 @@ class Bank:
                 self.cache.put("features", key, kept)
             self._known[key] = kept["features"]
         return self._known[key]
+
+    def but_for(self, pixels: np.ndarray, others: np.ndarray, rows: np.ndarray) -> None:
+        """Learn the features of images that equal ``others`` but for some rows: only these are computed."""
+        features = self.of(others).copy()
+        features[rows] = self.of(pixels[rows])
+        self._known[digest(self.name, pixels)] = features
 
     def sample(self, images: Images) -> Sample:
         """Images with their features, as the checks take them."""

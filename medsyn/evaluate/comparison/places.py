@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,16 +30,33 @@ class Places:
         self.inputs, self.regenerator, self.told = inputs, regenerator, told
         self._draws = {(s.name, d.repeat, d.fold): (s, d) for s in settings for d in s.draws}
         self._cells: dict[object, Cell] = {}
+        self._instead: dict[str, tuple[Setting, Images]] = {}
 
     def __call__(self, where: Where) -> Cell:
         setting, draw = self._draws[where]
         # Repeats of the stored split share its images: only the trainings differ.
-        key: object = where if setting.regenerated else id(draw.split_of)
+        key: object = where if setting.regenerated else (setting.name, id(draw.split_of))
         if key not in self._cells:
             self._cells[key] = self._make(setting, draw)
         return self._cells[key]
 
+    def instead(self, setting: Setting, name: str, synthetic: Images) -> Setting:
+        """A setting that has other synthetic images, and everything else as ``setting``.
+
+        Args:
+            setting: One of a given synthetic set.
+            name: Of the new one.
+            synthetic: As many of each class as the given set has, class by class in the same rows.
+        """
+        made = replace(setting, name=name, decides=False)
+        self._draws |= {(name, d.repeat, d.fold): (made, d) for d in made.draws}
+        self._instead[name] = (setting, synthetic)
+        return made
+
     def _make(self, setting: Setting, draw: Draw) -> Cell:
+        if setting.name in self._instead:
+            like, synthetic = self._instead[setting.name]
+            return replace(self((like.name, draw.repeat, draw.fold)), synthetic=synthetic)
         splits = {
             name: self.inputs.of([i for i, s in draw.split_of.items() if s == name])
             for name in ("train", "tune", "val", "test")

@@ -12,13 +12,14 @@ import torch
 
 import medsyn
 from medsyn import stages, tracking
+from medsyn.cache import VERSION, Cache, digest
 from medsyn.config import AugmentOptions, EvaluateOptions, TrainOptions, load_preset
 from medsyn.data import Dataset
 from medsyn.data.resplit import resplit
 from medsyn.errors import DataError
-from medsyn.evaluate.cache import VERSION, Cache, digest
 from medsyn.evaluate.comparison.cells import Draw
 from medsyn.evaluate.inputs.images import Images
+from medsyn.images import from_pixels, to_pixels
 from medsyn.synthetic import SyntheticSet
 from medsyn.workspace import Workspace
 
@@ -68,39 +69,37 @@ class Regenerator:
         kept = self.cache.get("synthetic", key)
         if kept is None:
             told(f"training generator {draw.repeat + 1}" + (f", fold {draw.fold + 1}" if draw.fold else ""))
-            kept = self._make(learnt, n, seed)
+            kept = self._make(learnt, n, seed, told)
             self.cache.put("synthetic", key, kept)
         labels = kept["labels"].astype(np.int64)
-        pixels = kept["pixels"].astype(np.float32) / 255
+        pixels = from_pixels(kept["pixels"])
         return Made(Images(pixels, labels, np.full(len(labels), ""), np.arange(len(labels))), str(kept["generator"]))
 
-    def _make(self, learnt: dict[int, str], n: int, seed: int) -> dict[str, np.ndarray]:
+    def _make(self, learnt: dict[int, str], n: int, seed: int, told: Callable[[str], None]) -> dict[str, np.ndarray]:
         options, name = self.options, "part"
         path = resplit(self.dataset, learnt, self.workspace.create(), name)
         shared = {"seed": seed, "device": options.device, "threads": options.threads}
-        try:
-            with tracking.off():
-                return self._trained(path.name, n, shared)
-        except DataError as error:
-            raise DataError(
-                f"a generator could not be trained on the drawn subjects: {error.what}",
-                where=self.dataset.path,
-                mend=error.mend or "Ask for more subjects.",
-            ) from error
-
-    def _trained(self, dataset: str, n: int, shared: dict[str, Any]) -> dict[str, np.ndarray]:
-        options = self.options
-        trained = stages.run(
-            "train-gan", TrainOptions(dataset=dataset, budget=options.generator_budget, **shared), self.workspace
-        )
-        made = stages.run(
-            "augment",
-            AugmentOptions(n=n, generator=trained.name, balance=options.balance, formats=["npz"], **shared),
-            self.workspace,
-        )
+        training = TrainOptions(dataset=path.name, budget=options.generator_budget, **shared)
+        with tracking.off():
+            trained = self._stage("train-gan", training, "trained on the drawn subjects")
+            # A generator that cannot fill a class is a result, too.
+            wanted = {"n": n, "generator": trained.name, "balance": options.balance, "formats": ["npz"]}
+            made = self._stage("augment", AugmentOptions(**wanted, allow_short=True, **shared), "made to fill a set")
+        for warning in made.warnings:
+            told(warning)
         opened = SyntheticSet.open(made.path)
         return {
-            "pixels": (opened.images() * 255).round().astype(np.uint8),
+            "pixels": to_pixels(opened.images()),
             "labels": opened.labels(self.dataset.classes),
             "generator": np.array(str(opened.card["checkpoint_digest"])),
         }
+
+    def _stage(self, name: str, options: TrainOptions | AugmentOptions, what: str) -> Any:
+        try:
+            return stages.run(name, options, self.workspace)
+        except DataError as error:
+            raise DataError(
+                f"a generator could not be {what}: {error.what}",
+                where=self.dataset.path,
+                mend=error.mend or "Ask for more subjects.",
+            ) from error

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from medsyn import compute
+from medsyn.cache import VERSION, Cache, digest
 from medsyn.config import Augmentation, EvaluateOptions, Preset
 from medsyn.evaluate import classifiers
-from medsyn.evaluate.cache import VERSION, Cache, digest
 from medsyn.evaluate.comparison import arms
 from medsyn.evaluate.comparison.bank import Bank
 from medsyn.evaluate.comparison.cells import Cell

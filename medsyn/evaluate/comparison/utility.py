@@ -100,6 +100,7 @@ class Utility:
         self.options, self.engine, self.classes, self.progress = options, engine, classes, progress
         self.external = external
         self.groups: list[Group] = []
+        self.beside: list[Group] = []
         self._weights: dict[bytes, np.ndarray] = {}
         self._opened: dict[tuple[str, str, arms.Plan], Opened] = {}
         self._judged: dict[tuple[str, str, arms.Plan], verdict.Judged] = {}
@@ -143,6 +144,15 @@ class Utility:
                 group.opened += scale
             fit([job for plan in group.opened for job in group.jobs(plan, range(repeats))])
         self.groups.append(group)
+        return group
+
+    def add(self, setting: Setting, classifier: str, plan: arms.Plan) -> Group:
+        """Train one arm in all repeats of a setting that stands beside the others: in no choice and in no table."""
+        group = Group(setting, classifier, 0, [plan], synthetic=plan, opened=[plan])
+        jobs = group.jobs(plan, group.repeats)
+        with self.progress.task(setting.name, len(jobs)) as task:
+            self.engine.fit(jobs, task.update)
+        self.beside.append(group)
         return group
 
     def controls(self) -> list[arms.Plan]:
@@ -391,7 +401,7 @@ class Utility:
     def predictions(self) -> pd.DataFrame:
         """Every prediction that was read: val of all arms, test of the opened ones."""
         tables = []
-        for group in self.groups:
+        for group in (*self.groups, *self.beside):
             for plan in group.plans:
                 for job in group.jobs(plan, group.repeats):
                     if plan not in group.opened and job.repeat >= group.screened:

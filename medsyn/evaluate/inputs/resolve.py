@@ -22,7 +22,8 @@ from medsyn.evaluate.inputs import foreign, own_split
 from medsyn.evaluate.inputs.images import Images, take
 from medsyn.progress import Progress
 from medsyn.synthetic import SyntheticSet
-from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace, read_json
+from medsyn.synthetic.lineage import checkpoints
+from medsyn.workspace import DATASET, SYNTHETIC, Workspace
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Given:
         card: Content of its card.json; of a foreign set what could be told.
         images: ``units`` are empty names.
         foreign: Made by another tool.
+        opened: The set itself; None where it is foreign.
     """
 
     name: str
     card: dict[str, Any]
     images: Images
     foreign: bool = False
+    opened: SyntheticSet | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) 
     if opened is not None:
         labels = opened.labels(dataset.classes)
         made = Images(opened.images(), labels, np.full(len(labels), ""), np.arange(len(labels)))
-        given = Given(opened.path.name, opened.card, made)
+        given = Given(opened.path.name, opened.card, made, opened=opened)
     elif path is not None:
         given = _foreign(path, options, dataset)
     if given is not None:
@@ -343,13 +346,13 @@ def _generator_subjects(
 
 
 def _subjects_record(workspace: Workspace, given: Given | None) -> Path | None:
-    """Whom the generator learnt from, by its digest: a folder of the same name may hold another generator."""
+    """Whom the generator learnt from, by its digest."""
     digest = given.card.get("checkpoint_digest") if given is not None else None
     if not digest:
         return None
-    for folder in reversed(workspace.all(GENERATOR)):
+    for folder in checkpoints(workspace, digest):
         record = folder / "subjects.parquet"
-        if read_json(folder / GENERATOR.main_file).get("digest") == digest and record.is_file():
+        if record.is_file():
             return record
     # `augment` leaves a copy, because the generator may have come from elsewhere or be gone.
     kept = workspace.private / f"subjects-{digest[:16]}.parquet"

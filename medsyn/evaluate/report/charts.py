@@ -10,7 +10,7 @@ from medsyn.evaluate.results import Arm, Estimate, FidelityRow, Report
 from medsyn.page.numbers import count, number
 
 _KIND = {"control": "control", "synthetic": "synthetic", "more real": "more-real"}
-_FIDELITY = {"synthetic": "synthetic", "floor": "floor", "reference": "reference"}
+_FIDELITY = {"synthetic": "synthetic", "unfiltered": "synthetic", "floor": "floor", "reference": "reference"}
 FIDELITY_PLOTS = {"kid": ("KID ↓", 4), "coverage": ("Coverage ↑", 3), "c2st": ("Told apart from real, AUROC ↓", 3)}
 
 

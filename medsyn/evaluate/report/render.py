@@ -115,6 +115,8 @@ def _shared(report: Report) -> dict[str, Any]:
         "comparisons": tables.comparisons(report),
         "threshold": tables.threshold_check(report),
         "fidelity": tables.by_scope(report.fidelity.rows),
+        "judged": tables.Judged.of(report.selection),
+        "filter_rows": tables.filter_rows(report),
         "splits": tables.splits(report.dataset),
         "external_splits": tables.splits(report.external) if report.external else [],
         "split_totals": tables.split_totals(report.dataset),

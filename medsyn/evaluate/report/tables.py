@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medsyn.data.schema import SPLITS
 from medsyn.evaluate.report.charts import by_comparison, chosen_pair
-from medsyn.evaluate.results import Arm, DatasetFacts, Estimate, FidelityRow, Report
+from medsyn.evaluate.results import Arm, DatasetFacts, Estimate, FidelityRow, Report, Selection
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,48 @@ def split_totals(dataset: DatasetFacts) -> tuple[Counter[str], Counter[str]]:
     for counts in dataset.units_per_class.values():
         units.update(counts)
     return images, units
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """Candidates of one class, or of all; ``rejected`` in the order of the rules."""
+
+    name: str
+    judged: int
+    rejected: list[int]
+    accepted: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Candidates by class and by the rule that they failed first."""
+
+    rules: list[str]
+    rows: list[JudgedRow]
+
+    @classmethod
+    def of(cls, selection: Selection) -> Judged:
+        """The rule that rejected most comes first."""
+        counts = Counter[str]()
+        for of_class in selection.rejected.values():
+            counts.update(of_class)
+        rules = [rule for rule, _ in counts.most_common()]
+        rows = [
+            JudgedRow(name, n, [selection.rejected[name].get(rule, 0) for rule in rules], selection.accepted[name])
+            for name, n in selection.judged.items()
+        ]
+        return cls(rules, rows)
+
+    @property
+    def total(self) -> JudgedRow:
+        rejected = [sum(column) for column in zip(*(row.rejected for row in self.rows), strict=True)]
+        return JudgedRow("Sum", sum(r.judged for r in self.rows), rejected, sum(r.accepted for r in self.rows))
+
+
+def filter_rows(report: Report) -> tuple[FidelityRow, FidelityRow] | None:
+    """Fidelity of the filtered and the unfiltered set over all classes, where both were measured."""
+    found = {row.kind: row for row in report.fidelity.rows if row.scope == "all"}
+    return (found["synthetic"], found["unfiltered"]) if {"synthetic", "unfiltered"} <= set(found) else None
 
 
 @dataclass(frozen=True)

@@ -60,9 +60,16 @@ class Fit:
             to[list(same)] = list(same.values())
             self.codes = to[self.codes]
 
-    def unmatched(self) -> int:
-        """Rows that fit no file."""
-        return len(self.codes) - int(self.used.mask(len(self.keys))[self.codes].sum())
+    def unmatched(self, formats: pd.Series | None = None) -> int:
+        """Rows that fit no file.
+
+        Args:
+            formats: Which format of its case each row names: rows of formats that no file has do not count.
+        """
+        used = self.used.mask(len(self.keys))[self.codes]
+        if formats is not None:
+            used = used | ~formats.isin(formats[used]).to_numpy()
+        return len(used) - int(used.sum())
 
 
 class Matcher:

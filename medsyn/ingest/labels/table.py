@@ -24,6 +24,7 @@ from medsyn.ingest.labels.matching import Fit, Matcher
 from medsyn.ingest.labels.values import NOTHING, Joined, LabelRow, Target, check_map, meaning
 from medsyn.ingest.numbered import Worked
 from medsyn.ingest.source import Probe
+from medsyn.synthetic.manifest import SINGLE
 
 if TYPE_CHECKING:
     from medsyn.ingest.scan import Input
@@ -171,7 +172,7 @@ class LabelTable:
         of_key = lru_cache(rows.row)  # files of one patient mostly lie beside one another
         joined = Joined(
             rows=Worked(fit.key_of, lambda number: of_key(fit.key_of[number])),
-            unmatched=fit.unmatched(),
+            unmatched=fit.unmatched(self._formats()),
             told=told + fit.told,
             where=f"{self.path}, column '{self.label_columns[0]}'" if self.label_columns else str(self.path),
             labelled=self.class_column,
@@ -183,6 +184,12 @@ class LabelTable:
                 "use the class only"
             )
         return joined
+
+    def _formats(self) -> pd.Series | None:
+        """The formats that the rows name files of, in a table that lists each case in several, as of synthetic sets."""
+        column = find_column(list(self.frame.columns), ["format"])
+        found = None if column is None else self.frame[column].str.lower()
+        return found if found is not None and found.isin(SINGLE).all() else None
 
     def candidates(self) -> list[str]:
         """Columns that may name patients: with repeated or different values, neither labels nor covariates."""

@@ -1,44 +1,20 @@
-"""A synthetic set on disk: what `augment` writes, `evaluate` reads, and any other tool can open.
-
-::
-
-    card.json card.md              what this is, from which checkpoint, with which limits
-    manifest.parquet manifest.csv  one row an image
-    images/<class>/<number>.png    8-bit grey, with labels.csv beside
-    images.npz                     MedMNIST's key layout: train_images, train_labels, ...
-"""
+"""Reading a synthetic set."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medsyn.errors import DataError
+from medsyn.images import from_pixels
+from medsyn.synthetic.manifest import SCHEMA_VERSION, SINGLE
+from medsyn.synthetic.reading import read_image
 from medsyn.workspace import SYNTHETIC, read_json
-
-SCHEMA_VERSION = 1
-
-MANIFEST = pa.schema(
-    [
-        pa.field("index", pa.int64(), nullable=False),  # candidate number: with seed and checkpoint it makes the image
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("accepted", pa.bool_(), nullable=False),
-        pa.field("reason", pa.string()),  # why not accepted
-        pa.field("file", pa.string()),  # PNG, relative; null where that format was not written
-        pa.field("row", pa.int64()),  # place in images.npz; null where not accepted
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("checkpoint_digest", pa.string(), nullable=False),
-        pa.field("pixel_digest", pa.string(), nullable=False),  # SHA-256 of the 8-bit pixels
-        pa.field("file_digest", pa.string()),  # SHA-256 of the PNG
-        pa.field("scores", pa.map_(pa.string(), pa.float64())),  # selection rule -> score
-        pa.field("nearest_train_distance", pa.float64()),  # root mean square grey difference, range [0, 1]
-    ]
-)
 
 
 class SyntheticSet:
@@ -68,23 +44,37 @@ class SyntheticSet:
             )
         return cls(Path(path), card)
 
+    def candidates(self) -> pd.DataFrame:
+        """Every candidate that was judged, in order of its number: the columns of `MANIFEST`."""
+        return self._table.copy()
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        return pq.read_table(self.path / "manifest.parquet").to_pandas()
+
     def manifest(self) -> pd.DataFrame:
         """Accepted images in order of ``row``: the columns of `MANIFEST`."""
-        table = pq.read_table(self.path / "manifest.parquet").to_pandas()
-        return table[table["accepted"]].sort_values("row", ignore_index=True)
+        table = self._table
+        return table[table["accepted"]].astype({"row": "int64"}).sort_values("row", ignore_index=True)
 
     def images(self) -> np.ndarray:
-        """Accepted images in order of the manifest, float32 ``[n, C, H, W]`` in [0, 1]."""
+        """Accepted images in order of the manifest, float32 ``[n, C, H, W]`` in [0, 1], from whichever format there is.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
         if (self.path / "images.npz").is_file():
             with np.load(self.path / "images.npz", allow_pickle=False) as arrays:
                 pixels = arrays["train_images"]
+            pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
         else:
-            from PIL import Image
-
-            files = [self.path / file for file in self.manifest()["file"]]
-            pixels = np.stack([np.asarray(Image.open(file)) for file in files])
-        pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-        return pixels.astype(np.float32) / 255
+            manifest = self.manifest()
+            fmt = next((f for f in SINGLE if manifest[f].notna().all()), None)
+            if fmt is None:
+                raise DataError("is missing from its set", where=self.path / "images.npz", mend="Generate it again.")
+            read = [read_image(self.path / name) for name in manifest[fmt]]
+            pixels = np.stack(read) if read else np.zeros((0, *self.card["image_shape"]), np.uint8)
+        return from_pixels(pixels)
 
     def labels(self, classes: list[str]) -> np.ndarray:
         """Class indices in order of the manifest, int64 ``[n]``, as places in ``classes``.

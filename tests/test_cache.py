@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from filelock import FileLock, Timeout
 
-from medsyn.evaluate.cache import Cache, digest
+from medsyn.cache import Cache, digest
 
 
 def test_what_was_put_comes_back(workspace):
@@ -26,6 +28,16 @@ def test_a_damaged_file_counts_as_absent(workspace):
     for content in (file.read_bytes()[:200], b"", b"no archive"):
         file.write_bytes(content)
         assert cache.get("predictions", key) is None
+
+
+def test_one_process_at_a_time_computes(workspace):
+    cache = Cache(workspace)
+    with cache.alone("features"):
+        with pytest.raises(Timeout):
+            FileLock(cache.path / "features.lock", timeout=0).acquire()
+        with cache.alone("predictions"):
+            pass
+    assert cache.path.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_digest_tells_arrays_apart_by_content_type_and_shape():

@@ -1,19 +1,21 @@
-"""What an evaluation has computed, by digest of everything it depends on: one more ratio costs only that ratio."""
+"""What takes long to compute, by digest of everything it depends on: one more ratio costs only that ratio."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from filelock import FileLock
 
 from medsyn.workspace import Workspace, atomic_file
 
-VERSION = 2
+VERSION = 3
 """Counts up whenever code that fills the cache computes something else."""
 
 
@@ -40,11 +42,11 @@ class Cache:
     def __init__(self, workspace: Workspace) -> None:
         self.path = workspace.path / "cache"
 
-    def get(self, kind: str, key: str) -> dict[str, np.ndarray] | None:
-        """What was put under this key, or None."""
+    def get(self, kind: str, key: str, *names: str) -> dict[str, np.ndarray] | None:
+        """What was put under this key, or None; of some names, or all of it."""
         try:
             with np.load(self._file(kind, key), allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+                return {name: arrays[name] for name in names or arrays.files}
         except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # not there, or damaged: computed again
             return None
 
@@ -59,6 +61,13 @@ class Cache:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as partial, open(partial, "wb") as out:
             np.savez(out, **arrays)
+
+    @contextmanager
+    def alone(self, kind: str) -> Iterator[None]:
+        """Let one process at a time compute this kind: the others wait, and then find what it has put."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(self.path / f"{kind}.lock"):
+            yield
 
     def _file(self, kind: str, key: str) -> Path:
         return self.path / kind / key[:2] / f"{key[:40]}.npz"

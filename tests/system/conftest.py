@@ -1,0 +1,3 @@
+"""Fixtures of the tests with servers."""
+
+from orthanc import allowed, orthanc, proxy, waits  # noqa: F401
