@@ -1,0 +1,69 @@
+"""Every end of a command: one clear line and a documented exit code."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from medsyn import terminal
+from medsyn.compute import launched
+from medsyn.errors import AlreadyTold, ExitCode, MedsynError, Preempted, UsageError
+from medsyn.workspace import Workspace
+
+log = logging.getLogger("medsyn")
+
+
+def open_workspace(folder: Path | None) -> Workspace:
+    workspace = Workspace(folder)
+    log.setLevel(logging.INFO)
+    log.addHandler(terminal.LogFile(workspace.logs))
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING)
+    console.setFormatter(logging.Formatter("  %(message)s"))
+    log.addHandler(console)
+    return workspace
+
+
+@contextmanager
+def guard(preempted: ExitCode = ExitCode.INTERRUPTED) -> Iterator[None]:
+    """Turn every end of a command into one clear line and a documented exit code.
+
+    Args:
+        preempted: The code where SIGTERM ended a training that can go on.
+    """
+    try:
+        yield
+    except AlreadyTold as error:
+        code = error.exit_code
+    except MedsynError as error:
+        log.info("stopped: %s, exit code %d", type(error).__name__, error.exit_code)
+        if not (isinstance(error, UsageError) and launched()[0]):  # all processes have the same options
+            terminal.fail(error.line())
+        code = error.exit_code
+    except Preempted:
+        log.info("preempted")
+        terminal.err.print("  ended by SIGTERM; the training's state is kept: train-gan --resume goes on with it")
+        code = preempted
+    except KeyboardInterrupt:
+        log.info("interrupted")
+        terminal.fail(
+            "interrupted. What was complete is kept; run the command again (a training that had begun: with --resume; "
+            "a synthetic set and an evaluation go on by themselves)."
+        )
+        code = ExitCode.INTERRUPTED
+    except typer.Exit:
+        raise
+    except Exception as error:
+        # The message of a foreign exception may quote a header: the log gets the place only.
+        log.info("bug: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+        text = " ".join(str(error).split())
+        terminal.fail(f"unexpected {type(error).__name__}: {text}. This is a bug in medsyn; the log has the place.")
+        code = ExitCode.BUG
+    else:
+        return
+    raise typer.Exit(int(code))

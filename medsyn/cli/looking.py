@@ -1,0 +1,56 @@
+"""What looks at results: inspect a dataset, explore a generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medsyn import terminal
+from medsyn.cli.application import app
+from medsyn.cli.guard import guard, open_workspace
+from medsyn.cli.options import DeviceOption, ModalityOption, ThreadsOption, WorkspaceOption
+from medsyn.config import validate
+from medsyn.exploration.options import ExploreOptions
+
+PANEL = "Look"
+
+
+@app.command("inspect", epilog="Example: [bold]medsyn inspect xray[/]", rich_help_panel=PANEL)
+def inspect_dataset(
+    dataset: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    modality: ModalityOption = None,
+    html: Annotated[Path | None, typer.Option(help="File or folder of the page; default: in the workspace.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON; a page only with --html.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Show what is in a dataset: counts, confounders, grey values, leaks; in the terminal and as HTML."""
+    with guard():
+        from medsyn.inspection import console, stage
+
+        found = stage.run(open_workspace(workspace), dataset, modality, html, write_page=html is not None or not json)
+        console.tell(found, as_json=json)
+
+
+@app.command(epilog="Example: [bold]medsyn explore --seed 40[/]", rich_help_panel=PANEL)
+def explore(
+    generator: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    modality: ModalityOption = None,
+    seed: Annotated[int | None, typer.Option(help="The first of the seeds that are shown.")] = None,
+    columns: Annotated[int | None, typer.Option(help="Seeds beside each other.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Of an animation, from one image to the next.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the pictures; default: in the workspace.")] = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Draw what a generator has learnt: class x seed grid, latent walk, class morph, truncation; PNG and GIF."""
+    arguments = locals()
+    with guard():
+        opened = open_workspace(arguments.pop("workspace"))
+        given = {key: value for key, value in arguments.items() if value is not None}
+        options = validate(ExploreOptions, given, where="medsyn explore")
+        from medsyn.exploration import stage
+
+        terminal.explored(stage.run(options, opened))

@@ -1,0 +1,59 @@
+"""What is done with a synthetic set: verify it, send it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from medsyn import terminal
+from medsyn.cli.application import app
+from medsyn.cli.guard import guard, open_workspace
+from medsyn.cli.options import WorkspaceOption
+from medsyn.config import validate
+from medsyn.workspace import SYNTHETIC
+
+PANEL = "Synthetic sets"
+
+
+@app.command(epilog="Example: [bold]medsyn verify xray-001 --share 0.05[/]", rich_help_panel=PANEL)
+def verify(
+    synthetic: Annotated[str | None, typer.Argument(metavar="SET", help="Folder or name; default: the newest.")] = None,
+    share: Annotated[float | None, typer.Option(help="Of the images that are made again: 0.01, at least 10.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Folder or name; default: found by the digest that the set names.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Which images are made again.")] = None,
+    device: Annotated[str | None, typer.Option(help="Default: the kind that made the set, where it is here.")] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Check a synthetic set: every file, the manifest, and a sample of its images made again."""
+    arguments = locals()
+    with guard():
+        opened, as_json = open_workspace(arguments.pop("workspace")), arguments.pop("json")
+        given = {key: value for key, value in arguments.items() if value is not None}
+        from medsyn.augment import verification
+
+        options = validate(verification.VerifyOptions, given, where="medsyn verify")
+        result = verification.run(options, opened, terminal.Terminal())
+        terminal.verified(result, as_json=as_json)
+        if not result.ok:
+            raise result.error()
+
+
+@app.command(epilog="Example: [bold]medsyn send --to https://pacs.example.org/dicom-web[/]", rich_help_panel=PANEL)
+def send(
+    synthetic: Annotated[
+        str | None, typer.Argument(metavar="SET", help="Folder or name of a synthetic set; default: the newest.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="Root of the PACS's DICOMweb service, without credentials.")] = ...,  # type: ignore[assignment]
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Send the DICOM files of a synthetic set to a PACS (STOW-RS); run again, it sends the rest."""
+    with guard():
+        opened = open_workspace(workspace)
+        path = opened.chosen(SYNTHETIC, synthetic)
+        from medsyn.pacs.sending import send as send_set
+
+        terminal.sent(send_set(path, to, terminal.Terminal()))
