@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from medsyn.forms import Device
+from medsyn.config.forms import Device
 
 
 class StreamOptions(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from medsyn.config import Modality
-from medsyn.forms import Device
+from medsyn.config.forms import Device
 
 
 class ExploreOptions(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medsyn.forms import Device
+from medsyn.config.forms import Device
 
 
 class VerifyOptions(BaseModel):

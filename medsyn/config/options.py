@@ -1,67 +1,22 @@
-"""The options of every stage, and the presets of every modality."""
+"""The options of every stage."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from medsyn.errors import UsageError
-from medsyn.forms import Device, LabelFrom, MaskRule, Name, Slices, Window, named_values, search_keys
+from medsyn.config.checked import Strict
+from medsyn.config.forms import Device, LabelFrom, MaskRule, Name, Slices, Window, named_values, search_keys
+from medsyn.config.presets import Modality
 
-Modality = Literal["xray", "mri", "ct", "ultrasound", "mammography", "angiography", "nuclear"]
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
 Balance = Literal["match", "equal", "minority"]
 Measure = Literal["auroc", "auprc", "balanced_accuracy", "accuracy", "f1", "brier"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-# ---- presets: what the anatomy and the physics of a modality ask for
-
-
-class Augmentation(_Strict):
-    """Strength of classical augmentation; each draw is uniform in plus or minus the value."""
-
-    flip: bool
-    rotate_degrees: float = Field(ge=0, le=180)
-    translate: float = Field(ge=0, le=0.5, description="fraction of the image side")
-    zoom: float = Field(ge=0, le=0.5, description="fraction")
-    contrast: float = Field(ge=0, le=1, description="fraction of gain and of offset/2")
-
-
-class Preset(_Strict):
-    """What one modality needs; read from ``configs/<modality>.yaml``."""
-
-    modality: Modality
-    dicom_modalities: list[str] = Field(description="values of Modality (0008,0060) that belong here")
-    size: int = Field(ge=16, le=1024, description="side of stored images in pixels")
-    storage: Literal["uint16", "hounsfield"]
-    percentiles: tuple[float, float] | None = Field(None, description="display range where no window is stated")
-    window: tuple[float, float] | None = Field(None, description="centre and width, applied to all on read")
-    colour: Literal["grey", "rgb"] = Field("grey", description="what becomes of colour images: luminance, or kept")
-    orientation: Literal["as_acquired", "axial"] = Field(description="along which axis volumes are cut into slices")
-    augmentation: Augmentation
-    diffaugment: list[Literal["flip", "translation", "brightness", "contrast", "cutout"]]
-
-    @model_validator(mode="after")
-    def _one_display_rule(self) -> Preset:
-        if (self.percentiles is None) == (self.window is None):
-            raise ValueError("give percentiles or window, one of the two")
-        return self
-
-
-# ---- stages
-
-
-class IngestOptions(_Strict):
+class IngestOptions(Strict):
     """Options of ``medsyn ingest``."""
 
     paths: list[str] = Field(
@@ -119,7 +74,7 @@ class IngestOptions(_Strict):
         return search_keys(value)
 
 
-class TrainOptions(_Strict):
+class TrainOptions(Strict):
     """Options of ``medsyn train-gan``."""
 
     modality: Modality | None = None
@@ -153,7 +108,7 @@ class TrainOptions(_Strict):
         return named_values(value, "say knob=value, as in --set gamma=0.2")
 
 
-class AugmentOptions(_Strict):
+class AugmentOptions(Strict):
     """Options of ``medsyn augment``."""
 
     n: int = Field(1000, ge=1, description="images in all; default, where `balance` counts them: their sum")
@@ -211,7 +166,7 @@ class AugmentOptions(_Strict):
         return {**given, "balance": counts, "n": total}
 
 
-class EvaluateOptions(_Strict):
+class EvaluateOptions(Strict):
     """Options of ``medsyn evaluate``."""
 
     modality: Modality | None = None
@@ -334,107 +289,12 @@ class EvaluateOptions(_Strict):
         return self
 
 
-STAGES: dict[str, type[_Strict]] = {
+STAGES: dict[str, type[Strict]] = {
     "ingest": IngestOptions,
     "train-gan": TrainOptions,
     "augment": AugmentOptions,
     "evaluate": EvaluateOptions,
 }
-
-
-# ---- reading
-
-
-def shipped(folder: Literal["configs", "pipelines"]) -> Path:
-    """Where the presets or pipelines lie: in the installed package, or beside it in a checkout."""
-    inside = Path(str(resources.files("medsyn"))) / folder
-    return inside if inside.is_dir() else Path(__file__).parent.parent / folder
-
-
-def load_preset(modality: str, path: Path | None = None) -> Preset:
-    """Read the preset of a modality.
-
-    Args:
-        modality: One of `MODALITIES`.
-        path: Another file than the shipped one.
-
-    Raises:
-        UsageError: Unknown modality, unreadable file, unknown or wrong key.
-    """
-    if path is None and modality not in MODALITIES:
-        raise UsageError(
-            f"unknown modality '{modality}'", where="--modality", mend=f"Use one of {', '.join(MODALITIES)}."
-        )
-    file = path or shipped("configs") / f"{modality}.yaml"
-    return validate(Preset, _read_yaml(file), where=str(file))
-
-
-def load_pipeline(path: str | Path) -> list[tuple[str, _Strict]]:
-    """Read a pipeline: stage names with validated options, in order.
-
-    A bare name (``demo``) or ``pipelines/demo.yaml`` that is not there means the shipped one.
-
-    Raises:
-        UsageError: No such file, unknown stage, unknown or wrong option.
-    """
-    file = Path(path)
-    if not file.is_file() and str(file.parent) in (".", "pipelines"):
-        file = shipped("pipelines") / f"{file.name.removesuffix('.yaml')}.yaml"
-    if not file.is_file():
-        names = ", ".join(sorted(p.stem for p in shipped("pipelines").glob("*.yaml")))
-        raise UsageError("no such pipeline", where=path, mend=f"Shipped ones: {names}.")
-    content = _read_yaml(file)
-    unknown = set(content) - {"name", "stages"}
-    if unknown or not isinstance(content.get("stages"), list):
-        wrong = f"unknown key '{sorted(unknown)[0]}'" if unknown else "key 'stages' must be a list"
-        raise UsageError(wrong, where=file, mend="A pipeline has 'name' and a list 'stages'.")
-    stages = []
-    for number, item in enumerate(content["stages"], 1):
-        where = f"{file}, stage {number}"
-        if not isinstance(item, dict) or len(item) != 1:
-            raise UsageError("must be one stage name with its options", where=where, mend="Write '- ingest: {...}'.")
-        ((name, options),) = item.items()
-        if name not in STAGES:
-            raise UsageError(f"unknown stage '{name}'", where=where, mend=f"Use one of {', '.join(STAGES)}.")
-        stages.append((name, validate(STAGES[name], options or {}, where=f"{where} ({name})")))
-    return stages
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def validate(model: type[M], values: dict[str, Any], where: str) -> M:
-    """Build a model, telling the first wrong key in one line.
-
-    Raises:
-        UsageError: A key is unknown, missing or has a wrong value.
-    """
-    try:
-        return model(**values)
-    except TypeError:
-        raise UsageError("must be a table of keys and values", where=where) from None
-    except ValidationError as error:
-        # A misspelt key also leaves another one missing: the misspelt one is what to tell.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(model.model_fields)
-            raise UsageError(f"unknown key '{key}'", where=where, mend=f"Known keys: {known}.") from None
-        given = f" (given: {first['input']!r:.60})" if first["type"] != "missing" and key else ""
-        problem = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{key + ': ' if key else ''}{problem}{given}", where=where) from None
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot be read ({error})", where=file) from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"is not valid YAML ({error})", where=file) from None
-    if not isinstance(content, dict):
-        raise UsageError("is not a table of keys and values", where=file)
-    return content
 
 
 def parse_budget(text: str) -> tuple[Literal["seconds", "kimg"], float]:
