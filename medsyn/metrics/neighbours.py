@@ -93,7 +93,7 @@ class Gallery:
 
     def _coarse(self, start: int, end: int) -> np.ndarray:
         part = np.asarray(self._read(np.arange(start, end)))
-        return _still(_shrunk(part, COARSE), COARSE_WIDTH, COARSE_SHIFTS)
+        return _still(_shrunk(part, COARSE), COARSE_WIDTH, COARSE_SHIFTS).numpy()
 
     def coarse(self, queries: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Coarse distances in chunks, ``(rows of queries, float32 [rows, m])``: ``sqrt(2 - 2 r)``.
@@ -103,13 +103,13 @@ class Gallery:
         Args:
             queries: ``[n, C, H, W]`` in [0, 1].
         """
-        start, rows = 0, max(1, BUDGET // len(self.views))
+        start, rows, theirs = 0, max(1, BUDGET // len(self.views)), torch.from_numpy(self.views).T
         for part in _parts(queries, rows):
             small = _shrunk(part, COARSE)
-            best = np.full((len(small), len(self.views)), -1, np.float32)
+            best = torch.full((len(small), len(self.views)), -1.0)
             for view in _views(small, COARSE_WIDTH, COARSE_SHIFTS):
-                np.maximum(best, view @ self.views.T, out=best)
-            yield slice(start, start + len(small)), np.sqrt(np.maximum(2 - 2 * best, 0))
+                torch.maximum(best, view @ theirs, out=best)
+            yield slice(start, start + len(small)), _distance(best).numpy()
             start += len(small)
 
     def nearest(self, queries: np.ndarray, own: np.ndarray | None = None) -> Nearest:
@@ -144,9 +144,8 @@ class Gallery:
         out = np.empty((*rows.shape, len(WIDTHS)), np.float32)
         for j, width in enumerate(WIDTHS):
             target = _still(theirs, width, SHIFTS)[place.reshape(rows.shape)]
-            views = np.stack(list(_views(small, width, SHIFTS)), axis=1)
-            r = (views @ target.transpose(0, 2, 1)).max(1)
-            out[..., j] = np.sqrt(np.maximum(2 - 2 * r, 0))
+            views = torch.stack(list(_views(small, width, SHIFTS)), dim=1)
+            out[..., j] = _distance((views @ target.transpose(1, 2)).amax(1)).numpy()
         out[rows < 0] = np.inf
         return out
 
@@ -211,14 +210,18 @@ def _shrunk(images: np.ndarray, side: int) -> torch.Tensor:
     return F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
-def _normalised(images: torch.Tensor) -> np.ndarray:
+def _distance(r: torch.Tensor) -> torch.Tensor:
+    return (2 - 2 * r).clamp_min(0).sqrt()
+
+
+def _normalised(images: torch.Tensor) -> torch.Tensor:
     """Flat images of mean 0 and length 1, float32 ``[n, CHW]``; a flat picture becomes 0."""
     flat = images.flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
-    return (flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-4)).numpy()
+    return flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-4)
 
 
-def _views(images: torch.Tensor, width: float, shifts: tuple[float, ...]) -> Iterator[np.ndarray]:
+def _views(images: torch.Tensor, width: float, shifts: tuple[float, ...]) -> Iterator[torch.Tensor]:
     """Every shift, as it is and mirrored: low-passed, cropped by the largest shift, normalised."""
     for turned in (images, images.flip(3)):
         for down in shifts:
@@ -227,7 +230,7 @@ def _views(images: torch.Tensor, width: float, shifts: tuple[float, ...]) -> Ite
                 yield _normalised(rows @ _sampler(images.shape[-1], width, shifts[-1], right).T)
 
 
-def _still(images: torch.Tensor, width: float, shifts: tuple[float, ...]) -> np.ndarray:
+def _still(images: torch.Tensor, width: float, shifts: tuple[float, ...]) -> torch.Tensor:
     """What the views of a query are compared with."""
     rows, columns = (_sampler(side, width, shifts[-1], 0.0) for side in images.shape[-2:])
     return _normalised(rows @ images @ columns.T)
