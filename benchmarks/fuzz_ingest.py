@@ -4,7 +4,7 @@
     python benchmarks/fuzz_ingest.py --only labels --cases 5000      # tables of labels instead of scans
 
 Case k of a seed is always the same file: a sound one (tiny ones of every kind made on the fly, and small real ones
-where ``--data`` has them), spoilt in one to three ways (`fuzz_mutations`). It goes through what a file of an ingest
+where ``--data`` has them), spoilt in one to three ways (`fuzzing.mutations`). It goes through what a file of an ingest
 goes through: finding, the first look, reading. A case counts as a crash where its worker process dies or an exception
 gets past the reader's guards, as a hang where nothing came of it within 10 s. Address space of a worker is limited to
 8 GiB; its resident memory is measured after every case.
@@ -32,8 +32,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import fuzz_corpus
-from fuzz_mutations import mutate
+from fuzzing import corpus
+from fuzzing.mutations import mutate
 
 import medsyn
 from medsyn.compute import numpy_rng
@@ -135,11 +135,11 @@ def _ingest(path: str, number: int) -> Iterator[str]:
 def _join(table: Path, number: int) -> str:
     rng = numpy_rng("fuzz-labels", number)
     options: dict[str, Any] = {"paths": ["/scans"], "labels": str(table)}
-    for option, values in fuzz_corpus.TABLE_OPTIONS.items():
+    for option, values in corpus.TABLE_OPTIONS.items():
         if rng.random() < 0.1:
             options[option] = values[int(rng.integers(len(values)))]
     inputs = [Input(n, f"/scans/{n}/im{n}.png", "/scans", f"{n}/im{n}.png") for n in range(1, 13)]
-    names = [{kind: keyed(KEY, f"id-{kind}", f"{of}{i.number}") for kind, of in fuzz_corpus.CASES} for i in inputs]
+    names = [{kind: keyed(KEY, f"id-{kind}", f"{of}{i.number}") for kind, of in corpus.CASES} for i in inputs]
     probes = [Probe(i.number, i.path, kind="raster", names=n) for i, n in zip(inputs, names, strict=True)]
     try:
         joined = LabelSource.open(IngestOptions(**options)).join(inputs, probes, {p.number for p in probes}, KEY)
@@ -158,7 +158,7 @@ def _peak() -> int:
 
 @lru_cache(maxsize=1)
 def _corpus(real: str | None) -> dict[str, list[bytes]]:
-    return fuzz_corpus.corpus(Path(real) if real else None)
+    return corpus.corpus(Path(real) if real else None)
 
 
 def fuzz(
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first case, to repeat one")
-    parser.add_argument("--only", choices=fuzz_corpus.READERS, help="one reader")
+    parser.add_argument("--only", choices=corpus.READERS, help="one reader")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--keep", type=Path, help="write the file of the first case here, and try nothing")
