@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from medsyn.compute import launched
 from medsyn.errors import AlreadyTold, EnvironmentFault, ExitCode, MedsynError, Preempted, UsageError
+from medsyn.torchrun import launched
 
 T = TypeVar("T")
 
