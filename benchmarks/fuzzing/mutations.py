@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from fuzzing.archives import archive, npz
 from fuzzing.blindly import Random, blind
+from fuzzing.columns import parquet, safetensors
 from fuzzing.dicom import dicom
 from fuzzing.nifti import nifti
 from fuzzing.pictures import raster
 from fuzzing.tables import table
+from fuzzing.texts import json_text, yaml_text
 
 KNOWING: dict[str, Callable[[bytes, Random], bytes]] = {
     "dicom": dicom,
@@ -19,6 +21,13 @@ KNOWING: dict[str, Callable[[bytes, Random], bytes]] = {
     "npz": npz,
     "zip": archive,
     "labels": table,
+    "pipeline": yaml_text,
+    "preset": yaml_text,
+    "card": json_text,
+    "config": json_text,
+    "manifest": parquet,
+    "images": npz,
+    "weights": safetensors,
 }
 
 
