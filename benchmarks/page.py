@@ -337,20 +337,52 @@ Where they differ:
 
 
 def fuzz(found: dict[str, Any]) -> str:
+    return f"""## Spoilt files
+
+Sound files, spoilt blindly and in the fields that say how large things are, one after the other in a worker process.
+
+{_tries(found)}
+
+`python benchmarks/fuzz_ingest.py`, seed {found["seed"]}.
+"""
+
+
+def fuzz_foreign(found: dict[str, Any]) -> str:
+    return f"""### Options, synthetic sets and checkpoints
+
+Spoilt beside files that fit them, and read as the commands read them; a crash is whatever does not end in one line.
+
+{_tries(found)}
+
+`python benchmarks/fuzz_foreign.py`, seed {found["seed"]}.
+"""
+
+
+def _tries(found: dict[str, Any]) -> str:
     rows = "\n".join(
         f"| {reader} | {one['cases']:,} | {len(one['crashes'])} | {len(one['hangs'])} | {len(one['large'])} | "
         f"{one['slowest_s']:.1f} | {one['peak_rss_mib']} |"
         for reader, one in sorted(found["readers"].items())
     )
-    return f"""## Spoilt files
-
-Sound files, spoilt blindly and in the fields that say how large things are, one after the other in a worker process.
-
-| reader | cases | crashes | over 10 s | over 1 GiB | slowest, s | peak memory of the worker, MiB |
+    return f"""| reader | cases | crashes | over 10 s | over 1 GiB | slowest, s | peak memory of the worker, MiB |
 |---|---|---|---|---|---|---|
+{rows}"""
+
+
+def help_time(found: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| `{name}` | {one['median_s']:.2f} | {one['low_s']:.2f} | {one['high_s']:.2f} |"
+        for name, one in found["commands"].items()
+    )
+    return f"""## Help
+
+Processor time (user and system) of a process of its own, {found["runs"]} runs; the bar is {found["bar_s"]} s.
+
+| command | median, s | least, s | most, s |
+|---|---|---|---|
 {rows}
 
-`python benchmarks/fuzz_ingest.py`, seed {found["seed"]}.
+`python benchmarks/help_time.py`
 """
 
 
@@ -372,9 +404,11 @@ SECTIONS = (
     ("ingest", ingest),
     ("dicom_agreement", dicom_agreement),
     ("fuzz_ingest", fuzz),
+    ("fuzz_foreign", fuzz_foreign),
     ("near_duplicates", near_duplicates),
     ("train_speed", train_speed),
     ("demo", demo),
+    ("help_time", help_time),
 )
 
 

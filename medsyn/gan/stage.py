@@ -194,7 +194,8 @@ def _commit(
         session.material.write_subjects(build.path / checkpoint.SUBJECTS)
         state, tensors = session.state(mlflow)
         # Without the codes of the training images: they would be patients in another coat.
-        checkpoint.write_tensors(build.path / checkpoint.TRAINING, tensors, {"state": json.dumps(state)})
+        facts = {"state": json.dumps(state)}
+        training_digest = checkpoint.write_tensors(build.path / checkpoint.TRAINING, tensors, facts)
         with atomic_file(build.path / "metrics.jsonl") as partial:
             partial.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in session.rows))
         save_grid(generator, build.path / "samples" / "chosen.png")
@@ -210,6 +211,7 @@ def _commit(
             "dataset": {"name": dataset.path.name, "content_digest": dataset.digest},
             "training": _training(session),
             "digest": digest,
+            "training_digest": training_digest,
             "health": session.recovery.events,
             "monitor": monitor | {"kept_at_kimg": session.best.images / 1000},
             "mlflow_run": mlflow.id,

@@ -105,11 +105,15 @@ def load_training(path: str | Path) -> tuple[str, dict[str, torch.Tensor]]:
         Digest of the generator, and the tensors of its training's state.
 
     Raises:
-        DataError: Missing or damaged file.
+        DataError: Missing or damaged file, or not the one that was committed.
     """
     config, file = read_json(Path(path) / GENERATOR.main_file), Path(path) / TRAINING
     try:
-        tensors = load_tensors(file.read_bytes())
+        data = file.read_bytes()
+        # Checkpoints of earlier versions do not say it.
+        if hashlib.sha256(data).hexdigest() != config.get("training_digest", hashlib.sha256(data).hexdigest()):
+            raise DataError("is not the file that was committed: its SHA-256 differs", where=file, mend=_MEND)
+        tensors = load_tensors(data)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"cannot be read ({type(error).__name__})", where=file, mend=_MEND) from None
     return str(config.get("digest")), below(tensors, "trainer")
