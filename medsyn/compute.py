@@ -81,7 +81,7 @@ def bfloat16_is_native(device: torch.device) -> bool:
     """Whether the device computes in bfloat16, rather than only storing it."""
     import torch
 
-    if device.type == "cuda":
+    if device.type == "cuda":  # pragma: no cover - needs a GPU
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch
         return False

@@ -94,7 +94,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
 
 
 def _batch(world: World, few: bool) -> int:
-    if world.device.type == "cuda":
+    if world.device.type == "cuda":  # pragma: no cover - needs a GPU
         return BATCH_OF_A_GPU * world.size
     return BATCH_OF_FEW if few and BATCH_OF_FEW % world.size == 0 else BATCH
 
