@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn.modules import module
 
+from medsyn.generator.condition import CLASS
 from medsyn.generator.model import Generator
 
 LARGEST_SIDE = 4096
@@ -32,8 +33,8 @@ def check_sizes(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) 
     colours, height, width = config["image_shape"]
     classes, steps = config["classes"], config["first_stage"].get("prior", {}).get("steps", 1)
     _within("classes", len(classes), MOST_CLASSES)
-    if not all(isinstance(name, str) for name in classes):
-        raise ValueError("classes must be texts")
+    if not all(isinstance(name, str) for name in classes) or classes != config["condition_schema"][CLASS]["values"]:
+        raise ValueError("classes must be texts, and those of the condition schema")
     _within("image_shape", colours, 3)
     _within("image_shape", height, LARGEST_SIDE)
     _within("image_shape", width, LARGEST_SIDE)
