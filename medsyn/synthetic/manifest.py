@@ -61,6 +61,10 @@ def read_manifest(file: Path, columns: Sequence[str] = MANIFEST.names, filters: 
         for name in columns:
             if name not in schema.names or schema.field(name).type != MANIFEST.field(name).type:
                 raise DataError(f"has no column '{name}' of type {MANIFEST.field(name).type}", where=file, mend=mend)
-        return pq.read_table(file, columns=list(columns), filters=filters)
+        table = pq.read_table(file, columns=list(columns), filters=filters)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({type(error).__name__})", where=file, mend=mend) from None
+    for name in columns:
+        if table[name].null_count and not MANIFEST.field(name).nullable:
+            raise DataError(f"leaves '{name}' open", where=file, mend=mend)
+    return table

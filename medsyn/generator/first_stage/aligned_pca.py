@@ -46,7 +46,7 @@ class AlignedPCA(nn.Module):
         self.shape = Components((2, CONTROLS, CONTROLS), shape_coefficients)
         self.prior = priors.build(prior, coefficients + shape_coefficients)
         self.noise, self.picks = self.prior.noise, self.prior.picks
-        pixels = _small(torch.zeros(1, *image_shape)).numel()
+        pixels = _small(torch.zeros(1, *image_shape, device="cpu")).numel()
         self.register_buffer("target_mean", torch.zeros(pixels))
         self.register_buffer("target", torch.zeros(TARGET_COMPONENTS, pixels))
 

@@ -43,7 +43,8 @@ class ClassMixture(nn.Module):
         super().__init__()
         self.noise = 1 + codes
         self.register_buffer("mean", torch.zeros(components, codes))
-        self.register_buffer("factor", torch.eye(codes).repeat(components, 1, 1))
+        self.register_buffer("factor", torch.zeros(components, codes, codes))
+        self.factor.diagonal(dim1=1, dim2=2).fill_(1)
         self.register_buffer("share", torch.full((classes, components), 1 / components))
 
     def sizes(self) -> dict[str, Any]:
