@@ -24,7 +24,7 @@ from medsyn.gan.trainer import StepLosses, Trainer
 from medsyn.gan.unfinished import Unfinished
 from medsyn.generator import Generator
 from medsyn.generator.condition import of_classes, width
-from medsyn.generator.first_stage import FirstStage
+from medsyn.generator.first_stage import Stage
 from medsyn.generator.grid import save_grid
 from medsyn.generator.model import images as generated
 from medsyn.generator.tensors import below
@@ -59,7 +59,7 @@ class Session:
         self,
         plan: Plan,
         material: Material,
-        stage: FirstStage,
+        stage: Stage,
         world: World,
         started: float,
     ) -> None:
@@ -213,7 +213,8 @@ class Session:
         step = images // self.plan.batch
         problem = self.watch.step(losses)
         if problem is None and step % max(1, steps // 100) == 0:
-            self.rows.append({"images": images} | losses._asdict())
+            row: dict[str, float] = {"images": images}
+            self.rows.append(row | losses._asdict())
         if problem is None and step % max(1, steps // GLANCES) == 0:
             problem = self._glance()
         return problem

@@ -175,4 +175,4 @@ def _places(labels: pa.ChunkedArray, classes: list[str], file: Path) -> np.ndarr
     if found.null_count:
         name = labels.filter(found.is_null())[0].as_py()
         raise DataError(f"has label '{name}', which card.json does not know", where=file)
-    return found.to_numpy().astype(np.int64)
+    return np.asarray(found.to_numpy(), np.int64)

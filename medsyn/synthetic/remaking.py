@@ -43,4 +43,6 @@ def remake(model: Generator, candidates: pd.DataFrame, card: Mapping[str, Any]) 
 def agree(pixels: np.ndarray, candidates: pd.DataFrame) -> np.ndarray:
     """Whether each image has the ``pixel_digest`` of its row in the manifest, where that tells one, bool ``[m]``."""
     told = candidates["pixel_digest"].fillna("").to_numpy(str)
-    return (told == "") | (told == np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]))
+    return np.asarray(
+        (told == "") | (told == np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]))
+    )

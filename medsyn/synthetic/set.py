@@ -98,4 +98,4 @@ class SyntheticSet:
                 where=self.path / "manifest.parquet",
                 mend=f"The dataset's classes: {', '.join(classes)}.",
             )
-        return labels.map({c: i for i, c in enumerate(classes)}).to_numpy(np.int64)
+        return np.asarray(labels.map({c: i for i, c in enumerate(classes)}), np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ def arm(comparison: Utility, group: Group, plan: arms.Plan) -> results.Arm:
     """One row of the report."""
     judged = comparison.judged(group, plan)
     real, both = comparison.engine.counts(group.jobs(plan, [0])[0])
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     if judged.test is not None and judged.at_half is not None:
         opened = comparison.opened(group, plan)
         found = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -209,7 +210,7 @@ class Utility:
         if key in self._judged:
             return self._judged[key]
         first = self.engine.cells((group.setting.name, 0, 0))
-        base = {
+        base: dict[str, Any] = {
             "setting": group.setting.name,
             "classifier": group.classifier,
             "name": plan.name,

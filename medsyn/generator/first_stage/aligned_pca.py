@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ class AlignedPCA(nn.Module):
         shape_coefficients: Components of the fields, the rest of it.
         prior: Kind and sizes of what makes new codes, see `medsyn.generator.first_stage.prior`.
     """
+
+    target_mean: torch.Tensor
+    target: torch.Tensor
 
     def __init__(
         self, image_shape: tuple[int, int, int], coefficients: int, shape_coefficients: int, prior: dict[str, Any]
@@ -168,7 +172,7 @@ def _common(flat: torch.Tensor) -> Space:
     return mean, vectors.T
 
 
-def field(controls: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def field(controls: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Control points ``[n, 2, g, g]`` to the displacement of every pixel, ``[n, H, W, 2]``."""
     return F.interpolate(controls, tuple(size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
 

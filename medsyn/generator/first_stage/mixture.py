@@ -39,6 +39,10 @@ class ClassMixture(nn.Module):
 
     picks = 1
 
+    mean: torch.Tensor
+    factor: torch.Tensor
+    share: torch.Tensor
+
     def __init__(self, codes: int, classes: int, components: int) -> None:
         super().__init__()
         self.noise = 1 + codes

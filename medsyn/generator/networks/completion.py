@@ -50,7 +50,8 @@ class CompletionGenerator(nn.Module):
         self.output = nn.Conv2d(channels[0], colours, 3, padding=1)
         if not self.output.weight.is_meta:  # there, it would take torch seconds to do nothing
             nn.init.normal_(self.output.weight, std=0.1 / math.sqrt(9 * channels[0]))
-        nn.init.zeros_(self.output.bias)
+        if self.output.bias is not None:
+            nn.init.zeros_(self.output.bias)
 
     def forward(self, noise: torch.Tensor, condition: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
         """Details for coarse images.

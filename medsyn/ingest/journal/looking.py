@@ -160,7 +160,7 @@ class Looking(Run):
             f"SELECT reason, count(*) FROM here JOIN told USING (number) WHERE NOT carried "
             f"AND refused IS NOT NULL AND stage = {LOOKED} GROUP BY 1"
         )
-        return dict(self._rows(query))  # type: ignore[arg-type]
+        return dict(self._rows(query))
 
     def kinds(self) -> Counter[tuple[str, str]]:
         """(kind, DICOM Modality) -> readable files of this run."""
