@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint types coverage hooks bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -22,16 +22,27 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed  ## ingest, train, augment and evaluate on simulated chest films
 	$(BIN)/medsyn demo
 
-test: $(VENV)/installed-dev lint  ## lint and all tests, one process a core
+test: $(VENV)/installed-dev lint types  ## lint, types and all tests, one process a core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 lint: $(VENV)/installed-dev  ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+types: $(VENV)/installed-dev  ## mypy: strict on what users import
+	$(BIN)/mypy
+
+coverage: $(VENV)/installed-dev  ## all tests, and which lines of the paths without a GPU they run
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term --cov-report=html
+	@echo "Left out, with the reason beside:"
+	@grep -rn "pragma: no cover" medsyn
+
+hooks: $(VENV)/installed-dev  ## style and types before every commit
+	$(BIN)/pre-commit install
+
 bench: $(VENV)/installed-dev  ## every number that README and docs claim
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove the virtual environment and caches; workspaces stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage .coverage.* htmlcov build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

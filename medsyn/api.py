@@ -67,13 +67,15 @@ def ingest(
     Raises:
         MedsynError: With what is wrong, where, and how to mend it.
     """
-    return _run("ingest", {"paths": [str(p) for p in paths], **options}, workspace, progress)
+    made: IngestResult = _run("ingest", {"paths": [str(p) for p in paths], **options}, workspace, progress)
+    return made
 
 
 @_with_options("train-gan")
 def train_gan(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> TrainResult:
     """Train a class-conditional generator on the newest dataset; options as in `medsyn.config.TrainOptions`."""
-    return _run("train-gan", options, workspace, progress)
+    made: TrainResult = _run("train-gan", options, workspace, progress)
+    return made
 
 
 @_with_options("augment")
@@ -81,13 +83,15 @@ def augment(
     n: int = 1000, *, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any
 ) -> AugmentResult:
     """Generate ``n`` labelled synthetic images; options as in `medsyn.config.AugmentOptions`."""
-    return _run("augment", {"n": n, **options}, workspace, progress)
+    made: AugmentResult = _run("augment", {"n": n, **options}, workspace, progress)
+    return made
 
 
 @_with_options("evaluate")
 def evaluate(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> EvaluateResult:
     """Judge the newest synthetic set; options as in `medsyn.config.EvaluateOptions`."""
-    return _run("evaluate", options, workspace, progress)
+    made: EvaluateResult = _run("evaluate", options, workspace, progress)
+    return made
 
 
 def verify_synthetic(

@@ -60,7 +60,8 @@ class Cache:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as partial, open(partial, "wb") as out:
-            np.savez(out, **arrays)
+            given: dict[str, Any] = dict(arrays)
+            np.savez(out, **given)
 
     @contextmanager
     def alone(self, kind: str) -> Iterator[None]:

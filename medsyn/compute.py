@@ -17,6 +17,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medsyn.errors import EnvironmentFault
+from medsyn.torchrun import launched_here
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,20 +43,6 @@ def threads_of_environment() -> int | None:
     return int(first) if first.isdigit() and int(first) > 0 else None
 
 
-def launched() -> tuple[int, int]:
-    """Rank and number of the processes that torchrun started for this command, on all nodes; (0, 1) without it."""
-    if "MASTER_ADDR" not in os.environ:
-        return 0, 1
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
-def _launched_here() -> tuple[int, int]:
-    """As `launched`, of this node alone."""
-    if launched()[1] == 1:
-        return 0, 1
-    return int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-
-
 def device(name: str = "auto", threads: int | None = None) -> torch.device:
     """Pick the torch device and set torch's threads to the cores we may use.
 
@@ -67,7 +54,7 @@ def device(name: str = "auto", threads: int | None = None) -> torch.device:
     """
     import torch
 
-    rank, processes = _launched_here()
+    rank, processes = launched_here()
     share = max(1, cores() // processes)
     wanted = threads or threads_of_environment() or share
     torch.set_num_threads(wanted if processes == 1 else min(wanted, share))
@@ -94,7 +81,7 @@ def bfloat16_is_native(device: torch.device) -> bool:
     """Whether the device computes in bfloat16, rather than only storing it."""
     import torch
 
-    if device.type == "cuda":
+    if device.type == "cuda":  # pragma: no cover - needs a GPU
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch
         return False

@@ -75,6 +75,6 @@ def _device() -> str:
         import torch
     except ImportError:
         return "[red]no torch[/]"
-    if torch.cuda.is_available():
+    if torch.cuda.is_available():  # pragma: no cover - needs a GPU
         return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     return "CPU"

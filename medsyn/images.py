@@ -47,7 +47,8 @@ def contact_sheet(rows: Mapping[str, np.ndarray], gap: int = 2, columns: int | N
 
 def to_pixels(images: np.ndarray, bits: int = 8) -> np.ndarray:
     """Images in [0, 1] as they are written: uint8 or uint16 of the same shape; what is not finite becomes black."""
-    dtype = np.dtype({8: np.uint8, 16: np.uint16}[bits])
+    kinds: dict[int, type[np.uint8 | np.uint16]] = {8: np.uint8, 16: np.uint16}
+    dtype = kinds[bits]
     return np.rint(np.nan_to_num(images).clip(0, 1) * np.iinfo(dtype).max).astype(dtype)
 
 

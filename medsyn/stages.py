@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from medsyn.compute import launched
 from medsyn.config import STAGES
 from medsyn.errors import UsageError
 from medsyn.progress import SILENT, Progress
+from medsyn.torchrun import launched
 from medsyn.workspace import Workspace, disk_errors
 
 MODULES = {

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from medsyn.compute import launched
 from medsyn.progress import Task
+from medsyn.torchrun import launched
 
 UNLIKE = 0.05
 """Coverage of tune below which a generator is not to be used unseen."""

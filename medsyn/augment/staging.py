@@ -31,4 +31,4 @@ class Staging:
 
     def digest(self, first: int, end: int) -> str:
         """SHA-256 of rows ``first`` .. ``end`` - 1."""
-        return hashlib.sha256(np.ascontiguousarray(self.rows[first:end])).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.rows[first:end]).data).hexdigest()

@@ -27,6 +27,7 @@ from medsyn.data.lookup import by_digest
 from medsyn.errors import DataError
 from medsyn.progress import SILENT
 from medsyn.synthetic.item import item
+from medsyn.torchrun import launched
 from medsyn.workspace import GENERATOR, Workspace, disk_errors
 
 
@@ -132,7 +133,7 @@ class SyntheticStream(IterableDataset[Any]):
         """Rank of this process, and how many there are."""
         if dist.is_available() and dist.is_initialized():
             return dist.get_rank(), dist.get_world_size()
-        return self._rank or compute.launched()
+        return self._rank or launched()
 
 
 def _spec(options: StreamOptions, workspace: Workspace, source: Path, model: generator.Generator) -> Spec:

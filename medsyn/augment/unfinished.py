@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
 import shutil
@@ -106,7 +107,7 @@ class Unfinished:
             pq.write_table(table, partial)
         self._parts.append(part)
 
-    def write(self, files: Mapping[str, bytes]) -> dict[str, str]:
+    def write(self, files: Mapping[str, builtins.bytes]) -> dict[str, str]:
         """Write files of one image; returns path -> SHA-256."""
         for name, data in files.items():
             file = self.path / name

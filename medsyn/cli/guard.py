@@ -11,8 +11,8 @@ from pathlib import Path
 import typer
 
 from medsyn import terminal
-from medsyn.compute import launched
 from medsyn.errors import AlreadyTold, ExitCode, MedsynError, Preempted, UsageError
+from medsyn.torchrun import launched
 from medsyn.workspace import Workspace
 
 log = logging.getLogger("medsyn")

@@ -11,8 +11,6 @@ from medsyn import terminal
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import DeviceOption, ModalityOption, ThreadsOption, WorkspaceOption
-from medsyn.config import validate
-from medsyn.exploration.options import ExploreOptions
 
 PANEL = "Look"
 
@@ -48,9 +46,11 @@ def explore(
     """Draw what a generator has learnt: class x seed grid, latent walk, class morph, truncation; PNG and GIF."""
     arguments = locals()
     with guard():
+        from medsyn.config import validate
+        from medsyn.exploration import stage
+        from medsyn.exploration.options import ExploreOptions
+
         opened = open_workspace(arguments.pop("workspace"))
         given = {key: value for key, value in arguments.items() if value is not None}
         options = validate(ExploreOptions, given, where="medsyn explore")
-        from medsyn.exploration import stage
-
         terminal.explored(stage.run(options, opened))

@@ -10,7 +10,6 @@ from medsyn import terminal
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import WorkspaceOption
-from medsyn.config import validate
 from medsyn.workspace import SYNTHETIC
 
 PANEL = "Synthetic sets"
@@ -34,6 +33,7 @@ def verify(
         opened, as_json = open_workspace(arguments.pop("workspace")), arguments.pop("json")
         given = {key: value for key, value in arguments.items() if value is not None}
         from medsyn.augment import verification
+        from medsyn.config import validate
 
         options = validate(verification.VerifyOptions, given, where="medsyn verify")
         result = verification.run(options, opened, terminal.Terminal())

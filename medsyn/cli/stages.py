@@ -10,7 +10,6 @@ from medsyn import terminal
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, log, open_workspace
 from medsyn.cli.options import DeviceOption, ModalityOption, SeedOption, ThreadsOption, WorkspaceOption
-from medsyn.config import STAGES, validate
 from medsyn.errors import ExitCode
 from medsyn.workspace import Workspace
 
@@ -198,6 +197,8 @@ def evaluate(
 
 
 def stage(name: str, arguments: dict[str, Any]) -> None:
+    from medsyn.config import STAGES, validate
+
     # Whoever stops a training by SIGTERM (a scheduler that needs the machine) loses nothing: to it, all is well.
     with guard(preempted=ExitCode.OK if name == "train-gan" else ExitCode.INTERRUPTED):
         folder = arguments.pop("workspace")

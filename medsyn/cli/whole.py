@@ -12,7 +12,6 @@ from medsyn.cli.application import app
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import WorkspaceOption
 from medsyn.cli.stages import run_stage
-from medsyn.config import load_pipeline, shipped
 from medsyn.errors import ExitCode
 from medsyn.workspace import Workspace
 
@@ -28,13 +27,15 @@ def run(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run a whole pipeline: stages in order, each with its options."""
-    pipeline(pipeline, workspace)
+    run_pipeline(pipeline, workspace)
 
 
 @app.command(epilog="Example: [bold]medsyn demo --workspace /tmp/try[/]", rich_help_panel=PANEL)
 def demo(workspace: WorkspaceOption = None) -> None:
     """Run everything on the built-in sample of simulated chest films; takes some minutes."""
-    pipeline(shipped("pipelines") / "demo.yaml", workspace)
+    from medsyn.config import shipped
+
+    run_pipeline(shipped("pipelines") / "demo.yaml", workspace)
 
 
 @app.command(epilog="Example: [bold]medsyn doctor[/]", rich_help_panel=PANEL)
@@ -47,8 +48,9 @@ def doctor(workspace: WorkspaceOption = None) -> None:
     raise typer.Exit(ExitCode.OK if healthy else ExitCode.ENVIRONMENT)
 
 
-def pipeline(path: str | Path, folder: Path | None) -> None:
+def run_pipeline(path: str | Path, folder: Path | None) -> None:
     from medsyn import tracking
+    from medsyn.config import load_pipeline
 
     with guard():
         stages = load_pipeline(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,19 @@ class Strict(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+MOST_BYTES = 2**18
+"""Of a file of options: whatever is longer is none."""
+_NOT_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What PyYAML raises: its own errors, those of numbers and dates that are none, and of nesting without end."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Without aliases: a few lines of them name more values than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read: write the value again")
+        return super().compose_node(parent, index)
 
 
 def validate(model: type[M], values: dict[str, Any], where: str) -> M:
@@ -35,18 +49,27 @@ def validate(model: type[M], values: dict[str, Any], where: str) -> M:
         if first["type"] == "extra_forbidden":
             known = ", ".join(model.model_fields)
             raise UsageError(f"unknown key '{key}'", where=where, mend=f"Known keys: {known}.") from None
-        given = f" (given: {first['input']!r:.60})" if first["type"] != "missing" and key else ""
+        given = f" (given: {reprlib.repr(first['input']):.60})" if first["type"] != "missing" and key else ""
         problem = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{key + ': ' if key else ''}{problem}{given}", where=where) from None
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
+    """Read a table of options.
+
+    Raises:
+        UsageError: It cannot be read, is no YAML without aliases, or no table.
+    """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        with open(file, "rb") as opened:
+            text = opened.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise UsageError(f"is larger than {MOST_BYTES >> 10} KiB, so it is no file of options", where=file)
+        content = _Loader(text.decode("utf-8")).get_single_data()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot be read ({error})", where=file) from None
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise UsageError(f"is not valid YAML ({error})", where=file) from None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UsageError("is not a table of keys and values", where=file)
     return content

@@ -175,5 +175,10 @@ class Dataset:
         """
         for shard in [*self.meta["shards"], *(self.meta.get("masks") or ())]:
             file = self.path / shard["file"]
-            if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != shard["sha256"]:
+            if not file.is_file() or _digest_of(file) != shard["sha256"]:
                 raise DataError("is damaged or missing", where=file, mend="Ingest the scans again.")
+
+
+def _digest_of(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -41,7 +41,7 @@ class Rows:
         wanted = self.places[of]
         out = np.zeros((len(wanted), *self.shape), self.dtype)
         size = self._size
-        target = memoryview(out.reshape(-1).view(np.uint8))
+        target = out.reshape(-1).view(np.uint8).data
         edges = np.flatnonzero(np.diff(wanted) != 1) + 1
         with open(self.file, "rb", buffering=0) as source:
             for low, high in zip([0, *edges], [*edges, len(wanted)], strict=True):

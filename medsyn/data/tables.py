@@ -24,7 +24,7 @@ MISSING = frozenset({"", "nan", "na", "n/a", "null", "<na>"})
 def read(path: Path, option: str) -> tuple[list[dict[str, str]], list[str]]:
     """Rows and column names of a table; see `read_frame`."""
     frame = read_frame(path, option)
-    return frame.to_dict("records"), list(frame.columns)  # type: ignore[return-value]
+    return frame.to_dict("records"), list(frame.columns)
 
 
 def read_frame(path: Path, option: str) -> pd.DataFrame:

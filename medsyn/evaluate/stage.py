@@ -23,11 +23,13 @@ from medsyn.evaluate import classifiers, looks, results, selection, verdict
 from medsyn.evaluate.checks import labels
 from medsyn.evaluate.checks import run as checks
 from medsyn.evaluate.checks.galleries import Galleries
-from medsyn.evaluate.comparison import cells, subgroups, unfiltered, utility
+from medsyn.evaluate.comparison import cells, subgroups, tables, unfiltered, worth
 from medsyn.evaluate.comparison.bank import Bank
+from medsyn.evaluate.comparison.group import Group
 from medsyn.evaluate.comparison.places import Places
 from medsyn.evaluate.comparison.regenerate import Regenerator
 from medsyn.evaluate.comparison.training import Engine
+from medsyn.evaluate.comparison.utility import Utility
 from medsyn.evaluate.inputs.resolve import Inputs, resolve
 from medsyn.evaluate.measures.scoring import Scores
 from medsyn.evaluate.results import DatasetFacts, Report, SyntheticFacts
@@ -116,7 +118,7 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
                 options, inputs, settings, comparison, deciding, beside, examined, seen, clock,
                 told | {"device": str(device)},
             )  # fmt: skip
-        comparison.predictions().to_parquet(build.path / "predictions.parquet", index=False)
+        tables.predictions(comparison).to_parquet(build.path / "predictions.parquet", index=False)
         with clock("tracking"):
             track(tracked, report)
         report = report.model_copy(update={"seconds": clock.total(), "timings": clock.phases})
@@ -174,9 +176,9 @@ def _train(
     engine: Engine,
     progress: Progress,
     clock: Clock,
-) -> utility.Utility:
+) -> Utility:
     """Generators first where settings ask for them, then all arms of all settings and classifiers."""
-    comparison = utility.Utility(
+    comparison = Utility(
         options, engine, inputs.classes, progress, inputs.external.dataset.path.name if inputs.external else ""
     )
     draws = [(s.name, d.repeat, d.fold) for s in settings if s.regenerated for d in s.draws]
@@ -198,8 +200,8 @@ def _report(
     options: EvaluateOptions,
     inputs: Inputs,
     settings: Sequence[cells.Setting],
-    comparison: utility.Utility,
-    deciding: utility.Group,
+    comparison: Utility,
+    deciding: Group,
     beside: unfiltered.Beside | str,
     examined: checks.Checks,
     seen: list[results.Look],
@@ -232,7 +234,7 @@ def _report(
         options.seed,
         groups=ours.folds,
     )
-    contrasts = comparison.contrasts(deciding)
+    contrasts = tables.contrasts(comparison, deciding)
     warnings = examined.warnings(options.ratios, len(seen), folds=bool(options.folds))
     void = _void(leakage, [comparison.test_scores(deciding, plan) for plan in deciding.pair])
     made = verdict.verdict(
@@ -260,11 +262,11 @@ def _report(
             barred=made.quick or bool(void),
         )
     report = Report(
-        verdict=made.model_copy(update={"worth": None if made.quick else comparison.worth(deciding)}),
-        compared=[utility.facts(s, comparison.engine.cells, inputs.classes) for s in settings],
-        arms=[comparison.arm(g, plan) for g in comparison.groups for plan in g.plans],
+        verdict=made.model_copy(update={"worth": None if made.quick else worth.in_patients(comparison, deciding)}),
+        compared=[tables.facts(s, comparison.engine.cells, inputs.classes) for s in settings],
+        arms=[tables.arm(comparison, g, plan) for g in comparison.groups for plan in g.plans],
         contrasts=contrasts,
-        curve=comparison.curve(),
+        curve=tables.curve(comparison),
         subgroups=parts,
         gaps=gaps,
         shortcut=shortcut,

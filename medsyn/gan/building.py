@@ -16,7 +16,7 @@ from medsyn.gan.monitor import Monitor
 from medsyn.gan.plan import EXPLAINED, FEW_IMAGES, Plan, most_coefficients, prior_steps
 from medsyn.gan.recipes import RECIPES
 from medsyn.generator import Generator, first_stage, networks
-from medsyn.generator.first_stage import FirstStage, Fitting, PriorTraining
+from medsyn.generator.first_stage import Fitting, PriorTraining, Stage
 
 CLOSED_FORM, CLOSED_FORM_EXPLAINED, IMAGES_PER_COMPONENT = 256, 0.99, 4
 """Components of the closed form at most, the share of the variance that suffices, and images for each component: more
@@ -94,7 +94,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
 
 
 def _batch(world: World, few: bool) -> int:
-    if world.device.type == "cuda":
+    if world.device.type == "cuda":  # pragma: no cover - needs a GPU
         return BATCH_OF_A_GPU * world.size
     return BATCH_OF_FEW if few and BATCH_OF_FEW % world.size == 0 else BATCH
 
@@ -129,13 +129,13 @@ def fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, to
 
 def stage_of(
     sizes: dict[str, Any], weights: dict[str, torch.Tensor], material: Material, device: torch.device
-) -> FirstStage:
+) -> Stage:
     stage = first_stage.build(sizes, material.dataset.image_shape)
     stage.load_state_dict(weights)
     return stage.to(device)
 
 
-def network_of(plan: Plan, image_shape: tuple[int, int, int], condition: int) -> torch.nn.Module:
+def network_of(plan: Plan, image_shape: tuple[int, int, int], condition: int) -> networks.Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed_seed("generator", plan.seed))
         return networks.build(plan.network, image_shape, condition)
@@ -152,7 +152,7 @@ def closed_forms(material: Material, device: torch.device) -> Iterator[Generator
 
 def generator_of(
     material: Material,
-    stage: FirstStage,
+    stage: Stage,
     network: dict[str, Any],
     weights: torch.nn.Module | None,
     device: torch.device,

@@ -87,7 +87,7 @@ def describe(session: Session, generator: Generator, config: dict[str, Any]) -> 
             "classes": generator.classes,
             "image_shape": list(generator.image_shape),
             "recipe": plan.recipe,
-            "recipe_about": CLOSED_FORM if session.closed_form else RECIPES[plan.recipe].about,
+            "recipe_about": CLOSED_FORM if session.best.closed_form else RECIPES[plan.recipe].about,
             "parameters": {
                 "first_stage": sum(value.numel() for value in generator.first_stage.state_dict().values()),
                 "network": _parameters(generator.network),
@@ -105,8 +105,8 @@ def describe(session: Session, generator: Generator, config: dict[str, Any]) -> 
         "training": {
             "plan": plan.to_json(),
             "kimg": session.trainer.images / 1000,
-            "kept_at_kimg": session.best_images / 1000,
-            "closed_form": session.closed_form,
+            "kept_at_kimg": session.best.images / 1000,
+            "closed_form": session.best.closed_form,
             "health": [event["sentence"] for event in session.recovery.events],
         },
         "compute": _compute(session),
@@ -153,13 +153,13 @@ def _split(material: Material, split: str) -> dict[str, Any]:
 
 def _metrics(session: Session, monitor: dict[str, float]) -> dict[str, Any]:
     """Of the kept snapshot against tune; ``all`` is None where tune is too small to compare with."""
-    measured = session.best_check is not None
+    measured = session.best.check is not None
     return {
         "extractor": EXTRACTOR,
         "samples": session.plan.monitor_images if measured else 0,
         "fewest_images_of_a_class": MIN_REFERENCE,
         "all": {k: v for k, v in monitor.items() if k != "kept_at_kimg"} if measured else None,
-        "per_class": session.per_class(),
+        "per_class": session.best.per_class(),
     }
 
 

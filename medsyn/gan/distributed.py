@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from medsyn.compute import launched
 from medsyn.errors import AlreadyTold, EnvironmentFault, ExitCode, MedsynError, Preempted, UsageError
+from medsyn.torchrun import launched
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def joined(device: torch.device) -> Iterator[World]:
     if launched()[1] == 1:
         yield World(device=device)
         return
-    if device.type == "cuda":
+    if device.type == "cuda":  # pragma: no cover - needs a GPU
         torch.cuda.set_device(device)
     with _answered():
         store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))

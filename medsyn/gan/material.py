@@ -44,7 +44,8 @@ class Material:
             allow_synthetic: Whether synthetic images are learnt from; a training is watched by real ones alone.
 
         Raises:
-            DataError: Synthetic images that are not allowed, no labels, fewer than 2 classes, or too few images.
+            DataError: Synthetic images that are not allowed, no labels, fewer than 2 classes, too few images, or
+                a damaged file.
         """
         dataset = Dataset.open(path, splits=("train", "tune"))
         synthetic = dataset.table["synthetic"]
@@ -73,6 +74,7 @@ class Material:
                 where=path,
                 mend="Ingest more scans.",
             )
+        dataset.verify()
         return material
 
     def images_on(self, device: torch.device) -> torch.Tensor | training_images.OnDisk:

@@ -13,18 +13,18 @@ import torch
 from medsyn.compute import counter_normal, keyed_seed
 from medsyn.config import TrainOptions, load_preset, parse_budget
 from medsyn.gan import building
+from medsyn.gan.best import Best
 from medsyn.gan.diffaugment import adapted
 from medsyn.gan.distributed import World
 from medsyn.gan.health import Problem, Recovery, Samples, Watch
 from medsyn.gan.material import Material
-from medsyn.gan.monitor import Check, Monitor
 from medsyn.gan.plan import Plan, steps_and_checks
 from medsyn.gan.signals import interruption
 from medsyn.gan.trainer import StepLosses, Trainer
 from medsyn.gan.unfinished import Unfinished
 from medsyn.generator import Generator
 from medsyn.generator.condition import of_classes, width
-from medsyn.generator.first_stage import FirstStage
+from medsyn.generator.first_stage import Stage
 from medsyn.generator.grid import save_grid
 from medsyn.generator.model import images as generated
 from medsyn.generator.tensors import below
@@ -52,16 +52,14 @@ class Session:
         watch: Hears all of it, and names what goes wrong.
         recovery: Answers that.
         rows: What metrics.jsonl will hold.
-        best_check: Of the snapshot kept so far; None where tune is too small.
-        best_images: Images shown when it was taken.
-        closed_form: Whether it is the one that needs no training, since no snapshot has taken its place so far.
+        best: The snapshot kept so far.
     """
 
     def __init__(
         self,
         plan: Plan,
         material: Material,
-        stage: FirstStage,
+        stage: Stage,
         world: World,
         started: float,
     ) -> None:
@@ -77,11 +75,8 @@ class Session:
         policy = tuple(load_preset(material.dataset.modality).diffaugment)
         self.recovery = Recovery(self.trainer, self.watch, policy)
         self.rows: list[dict[str, float]] = []
-        self.best_check: Check | None = None
-        self.best_images, self.closed_form = 0, False
-        self._best = self._averaged()
-        self._start_check: Check | None = None
-        self._monitor = building.monitor_of(material, plan.monitor_images, self.device) if world.main else None
+        monitor = building.monitor_of(material, plan.monitor_images, self.device) if world.main else None
+        self.best = Best(self._averaged(), monitor)
         self._logged = 0
         few = map(torch.from_numpy, (material.few_images, material.few_labels)) if world.main else None
         self._samples = Samples(*few) if few else None
@@ -124,7 +119,8 @@ class Session:
         if start is not None:
             taken, of = session.trainer.start_from(start[1])
             progress.say(f"starting from {options.init_from}: {taken} of {of} tensors of its networks fit")
-        session._begin_from_closed_form()
+        if plan.first_stage != "none":
+            session.best.begin_from(building.closed_forms(material, world.device))
         session._look()
         step_seconds = session._measure_step() if unit == "seconds" else 0.0
         steps, checks = world.from_main(
@@ -149,14 +145,10 @@ class Session:
         stage = building.stage_of(state["first_stage"], below(tensors, "first_stage"), material, world.device)
         session = cls(plan, material, stage, world, started)
         session.trainer.load_state(below(tensors, "trainer"), state["trainer"])
-        session._best = Generator(state["best"], world.device)
-        session._best.load_state(below(tensors, "best"))
-        session.closed_form = state["closed_form"]
-        session.rows, session.best_images = state["rows"], state["best_images"]
+        session.best.load_state(tensors, state, world.device)
+        session.rows = state["rows"]
         session.watch.load_state(state["watch"])
         session.recovery.load_state(below(tensors, "healthy"), state["recovery"])
-        session.best_check = Check(**state["best_check"]) if state["best_check"] else None
-        session._start_check = Check(**state["start_check"]) if state["start_check"] else None
         session._earlier_seconds = state["seconds"]
         return session
 
@@ -207,7 +199,7 @@ class Session:
                     saved = perf_counter()
         self.recovery.forget()
         self._log(mlflow)
-        if self.closed_form:
+        if self.best.closed_form:
             progress.say(
                 "no snapshot came nearer to tune than a mixture of Gaussians, which needs no training: that is kept; "
                 "give a longer --budget"
@@ -221,7 +213,8 @@ class Session:
         step = images // self.plan.batch
         problem = self.watch.step(losses)
         if problem is None and step % max(1, steps // 100) == 0:
-            self.rows.append({"images": images} | losses._asdict())
+            row: dict[str, float] = {"images": images}
+            self.rows.append(row | losses._asdict())
         if problem is None and step % max(1, steps // GLANCES) == 0:
             problem = self._glance()
         return problem
@@ -252,46 +245,19 @@ class Session:
     def _compare(self) -> Problem | None:
         """Compare the averaged generator with tune, and keep it if it is the best so far."""
         begun, problem = perf_counter(), None
-        generator = self._averaged()
-        if self._monitor is not None:
-            check = self._monitor.check(generator)
-            self._start_check = self._start_check or check
-            if self._better(generator, check, self._monitor):
-                self.best_check, self.best_images, self._best = check, self.trainer.images, generator
-                self.closed_form = False
+        learnt = self.trainer.steps > 0 or self.plan.init_from is not None
+        check = self.best.compare(self._averaged(), self.trainer.images, learnt=learnt)
+        if check is not None:
             gap = self.trainer.gap(self._tune_images, self._tune_labels) if self.trainer.steps else 0.0
             if self.plan.adapt:
                 self.trainer.strength = adapted(self.trainer.strength, gap)
             told = {"gap": gap, "diffaugment": self.trainer.strength}
             self.rows.append({"images": self.trainer.images} | check.to_json() | told)
             problem = self.watch.look(check, gap, self.trainer.images)
-        else:
-            self.best_images, self._best = self.trainer.images, generator
         if problem is None:
             self.recovery.keep()
         self._look_seconds = perf_counter() - begun
         return problem
-
-    def _better(self, generator: Generator, check: Check, monitor: Monitor) -> bool:
-        """Whether it is to be kept instead of the best so far.
-
-        A network that has learnt yields to the closed form only where that has the better KID by more than a standard
-        error: with few images in tune it would be a matter of chance, and most trainings get beyond the closed form.
-        """
-        if self.best_check is None or self._start_check is None:
-            return True
-        learnt = self.trainer.steps > 0 or self.plan.init_from is not None
-        doubt = monitor.doubt(generator, self._best) if self.closed_form and learnt else 0.0
-        return check.score(self._start_check) < self.best_check.score(self._start_check, doubt)
-
-    def _begin_from_closed_form(self) -> None:
-        """A training that does not get beyond what needs no training must not be what is kept."""
-        if self._monitor is not None and self.plan.first_stage != "none":
-            forms = list(building.closed_forms(self.material, self.device))
-            checks = [self._monitor.check(form) for form in forms]
-            best = min(range(len(forms)), key=lambda i: checks[i].kid)
-            self._best, self.closed_form = forms[best], True
-            self._start_check = self.best_check = checks[best]
 
     def _glance(self) -> Problem | None:
         """Look at a handful of samples, the same noise for every class."""
@@ -344,15 +310,6 @@ class Session:
 
     # ---- results and snapshots
 
-    def chosen(self) -> Generator:
-        """The generator that is kept: the best on tune, or the last where tune is too small."""
-        return self._best
-
-    def per_class(self) -> dict[str, dict[str, float]]:
-        """Checks of the kept snapshot class by class, where tune holds enough images of it."""
-        found = self._monitor.per_class(self.chosen()) if self._monitor else {}
-        return {name: check.to_json() for name, check in found.items()}
-
     def seconds(self) -> float:
         """Wall clock, earlier parts of a resumed training included."""
         return self._earlier_seconds + perf_counter() - self._started
@@ -363,9 +320,8 @@ class Session:
     def state(self, mlflow: Run) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """All that continues this training but the images it learns from: facts for JSON, and tensors."""
         healthy, recovery = self.recovery.state()
-        parts = {"trainer": self.trainer.state(), "healthy": healthy, "best": self._best.state()}
+        parts = {"trainer": self.trainer.state(), "healthy": healthy, "best": self.best.generator.state()}
         parts["first_stage"] = _weights(self._stage)
-        check = {"best_check": self.best_check, "start_check": self._start_check}
         state = {
             "modality": self.material.dataset.modality,
             "name": str(self.material.dataset.meta["name"]),
@@ -377,12 +333,9 @@ class Session:
             "rows": self.rows,
             "watch": self.watch.state(),
             "recovery": recovery,
-            "best_images": self.best_images,
-            "best": self._best.config,
-            "closed_form": self.closed_form,
             "seconds": self.seconds(),
             "mlflow_run": mlflow.id,
-        } | {key: value.to_json() if value else None for key, value in check.items()}
+        } | self.best.facts()
         tensors = {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
         return state, tensors
 

@@ -189,18 +189,19 @@ def _commit(
     """Write the checkpoint of the chosen generator."""
     dataset, name = session.material.dataset, str(session.material.dataset.meta["name"])
     with workspace.build(GENERATOR, name) as build:
-        generator = session.chosen()
+        generator = session.best.generator
         digest = checkpoint.save(generator, build.path)
         session.material.write_subjects(build.path / checkpoint.SUBJECTS)
         state, tensors = session.state(mlflow)
         # Without the codes of the training images: they would be patients in another coat.
-        checkpoint.write_tensors(build.path / checkpoint.TRAINING, tensors, {"state": json.dumps(state)})
+        facts = {"state": json.dumps(state)}
+        training_digest = checkpoint.write_tensors(build.path / checkpoint.TRAINING, tensors, facts)
         with atomic_file(build.path / "metrics.jsonl") as partial:
             partial.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in session.rows))
         save_grid(generator, build.path / "samples" / "chosen.png")
         for png in sorted(folder.path.glob("samples/*.png")):
             (build.path / "samples" / png.name).write_bytes(png.read_bytes())
-        monitor = session.best_check.to_json() if session.best_check else {}
+        monitor = session.best.check.to_json() if session.best.check else {}
         config = generator.config | {
             "schema": checkpoint.SCHEMA_VERSION,
             "modality": dataset.modality,
@@ -210,8 +211,9 @@ def _commit(
             "dataset": {"name": dataset.path.name, "content_digest": dataset.digest},
             "training": _training(session),
             "digest": digest,
+            "training_digest": training_digest,
             "health": session.recovery.events,
-            "monitor": monitor | {"kept_at_kimg": session.best_images / 1000},
+            "monitor": monitor | {"kept_at_kimg": session.best.images / 1000},
             "mlflow_run": mlflow.id,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -229,7 +231,7 @@ def _commit(
         name=path.name,
         modality=dataset.modality,
         kimg=session.trainer.images / 1000,
-        closed_form=session.closed_form,
+        closed_form=session.best.closed_form,
         seconds=session.seconds(),
         monitor=monitor,
         health=[event["sentence"] for event in session.recovery.events],

@@ -18,7 +18,7 @@ from medsyn.gan.objectives import OBJECTIVES
 from medsyn.gan.plan import Plan
 from medsyn.gan.training_images import TrainingImages
 from medsyn.generator.condition import of_classes
-from medsyn.generator.first_stage import FirstStage
+from medsyn.generator.first_stage import Stage
 from medsyn.generator.first_stage.changes import MOST, NUMBERS, change
 from medsyn.generator.model import complete_apart
 from medsyn.generator.networks.pyramid import at_sizes
@@ -62,7 +62,7 @@ class Trainer:
     def __init__(
         self,
         plan: Plan,
-        stage: FirstStage,
+        stage: Stage,
         network: nn.Module,
         images: TrainingImages,
         labels: torch.Tensor,
@@ -83,13 +83,15 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(keyed_seed("discriminator", plan.seed))
             width = of_classes(labels[:1], schema).shape[1]
-            self.discriminator = discriminator.build(plan.discriminator, tuple(images.shape[1:]), width)
+            colours, height, across = images.shape[1:]
+            self.discriminator = discriminator.build(plan.discriminator, (colours, height, across), width)
         self.discriminator.to(self.device)
         self.critics = discriminator.levels_of(self.discriminator)
         self.levels = len(self.critics)
         for part in (self.generator, self.average, self.discriminator):
             world.spread(part.state_dict().values())
-            part.to(memory_format=torch.channels_last)  # faster, whatever the precision: benchmarks/train_speed.py
+            # Faster, whatever the precision: benchmarks/train_speed.py.
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch's stubs lack
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), plan.learning_rate, betas=self.objective.betas)
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))

@@ -21,8 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from medsyn.errors import DataError
+from medsyn.errors import DataError, MedsynError
 from medsyn.generator.model import Generator
+from medsyn.generator.sizes import check_sizes
 from medsyn.generator.tensors import below
 from medsyn.workspace import GENERATOR, atomic_file, read_json
 
@@ -82,10 +83,14 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Generator:
     if hashlib.sha256(data).hexdigest() != config.get("digest"):
         raise DataError("is not the file that was committed: its SHA-256 differs", where=weights_file, mend=_MEND)
     try:
+        tensors = load_tensors(data)
+        check_sizes(config, tensors)
         generator = Generator(config, device)
-        generator.load_state(load_tensors(data))
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        first = str(error).splitlines()[0]
+        generator.load_state(tensors)
+    except MedsynError:
+        raise
+    except Exception as error:  # sizes that are none may go wrong anywhere
+        first = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"does not fit the weights ({first})", where=config_file, mend=_MEND) from None
     return generator
 
@@ -100,11 +105,15 @@ def load_training(path: str | Path) -> tuple[str, dict[str, torch.Tensor]]:
         Digest of the generator, and the tensors of its training's state.
 
     Raises:
-        DataError: Missing or damaged file.
+        DataError: Missing or damaged file, or not the one that was committed.
     """
     config, file = read_json(Path(path) / GENERATOR.main_file), Path(path) / TRAINING
     try:
-        tensors = load_tensors(file.read_bytes())
-    except (OSError, SafetensorError) as error:
+        data = file.read_bytes()
+        # Checkpoints of earlier versions do not say it.
+        if hashlib.sha256(data).hexdigest() != config.get("training_digest", hashlib.sha256(data).hexdigest()):
+            raise DataError("is not the file that was committed: its SHA-256 differs", where=file, mend=_MEND)
+        tensors = load_tensors(data)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"cannot be read ({type(error).__name__})", where=file, mend=_MEND) from None
     return str(config.get("digest")), below(tensors, "trainer")

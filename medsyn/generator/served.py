@@ -31,7 +31,7 @@ class Row(NamedTuple):
     label: str
     n: int = 1
     seed: int = 0
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # a tuple's method of this name is nobody's here
 
 
 class ServedGenerator(PythonModel):

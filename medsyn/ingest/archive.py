@@ -39,6 +39,9 @@ class Member:
 class Capped(io.BufferedReader):
     """A file of which nobody reads more at once than a list of members may hold."""
 
+    def __init__(self, file: BinaryIO | io.RawIOBase) -> None:
+        super().__init__(file)  # type: ignore[arg-type]  # of BinaryIO, typeshed forgets readinto
+
     def read(self, size: int | None = -1) -> bytes:
         if size is not None and size > MAX_DIRECTORY:
             raise Refused("too_many_members", f"a list of members of more than {MAX_DIRECTORY >> 20} MiB", "failed")

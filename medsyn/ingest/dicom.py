@@ -15,12 +15,13 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from medsyn.data.grey import luminance
 from medsyn.ingest import bounds, deidentify, dicom_values
+from medsyn.ingest.contents import content, stream
 from medsyn.ingest.deidentify import IDENTIFIERS, Covariates, keyed
 from medsyn.ingest.dicom_geometry import Region, position, spacing, ultrasound_region
 from medsyn.ingest.dicom_header import integer, many, numbers, text, value
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.series import Place, chosen, stack
-from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, content, side_of_picture, stream
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, side_of_picture
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NOBODY = frozenset({"ANON", "ANONYM", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "UNKNOWN", "NONE", "NULL", "NA", "N/A"})

@@ -34,7 +34,6 @@ def references(path: str) -> Iterator[tuple[str, Refused | None]]:
 def _resolved(folder: Path, file_ids: list[list[str]]) -> Iterator[tuple[str, Refused | None]]:
     top, listings = folder.resolve(), dict[str, dict[str, str]]()
     seen: set[str] = set()
-    refused: Refused | None
     for parts in file_ids:
         refused: Refused | None = _OUTSIDE
         if any(part in ("", ".", "..") or any(c in part for c in "/\\\0") for part in parts):

@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 
 from medsyn.data.tables import stem
 from medsyn.errors import UsageError
-from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, content
+from medsyn.ingest.contents import content
+from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused
 
 _SUFFIX = re.compile(r"[_-](mask|seg|segmentation|labels?|gt|lesion|dseg|roi)([_-]?\d{1,2})?$", re.IGNORECASE)
 _SURE = re.compile(r"(^|[_+-])(mask|a?seg|segmentation|labels?|dseg|gt)$", re.IGNORECASE)

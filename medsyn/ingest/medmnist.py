@@ -15,10 +15,11 @@ import numpy as np
 
 from medsyn.data.grey import luminance
 from medsyn.ingest.archive import Capped
+from medsyn.ingest.contents import stream
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
 from medsyn.ingest.published import Published, known
-from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, most_of_plane, stream
+from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused, most_of_plane
 from medsyn.workspace import SYNTHETIC
 
 _SPLITS = ("train", "val", "test")

@@ -13,9 +13,10 @@ from PIL import Image, ImageOps
 
 from medsyn.data.grey import grey
 from medsyn.ingest import masks
+from medsyn.ingest.contents import content
 from medsyn.ingest.deidentify import keyed
 from medsyn.ingest.intensity import Display
-from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, content, most_of_plane, side_of_picture
+from medsyn.ingest.source import Facts, Plane, Probe, Recipe, Refused, most_of_plane, side_of_picture
 
 MAX_PAGES = 4096
 _PNG = b"\x89PNG\r\n\x1a\n"

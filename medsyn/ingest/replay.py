@@ -15,8 +15,7 @@ from medsyn.data.writer import DatasetWriter
 from medsyn.errors import DataError
 from medsyn.ingest import caveats
 from medsyn.ingest.block import Columns
-from medsyn.ingest.journal import Journal
-from medsyn.ingest.journal_rows import Stored
+from medsyn.ingest.journal import Journal, Stored
 from medsyn.ingest.labels.values import check_map
 from medsyn.workspace import DATASET, Workspace
 

@@ -10,6 +10,7 @@ from medsyn.config import MODALITIES, Modality, Preset, load_preset
 from medsyn.data.tables import SUFFIXES
 from medsyn.errors import DataError, UsageError
 from medsyn.ingest import archive, dicom, dicomdir, isolation, medmnist, nifti, raster, volume
+from medsyn.ingest.contents import stream
 from medsyn.ingest.published import known
 from medsyn.ingest.source import (
     MAX_VALUES,
@@ -20,7 +21,6 @@ from medsyn.ingest.source import (
     Refused,
     most_bytes,
     quiet,
-    stream,
 )
 
 _WORKSPACE = "medsyn.json"

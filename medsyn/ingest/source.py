@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -188,23 +188,6 @@ def most_bytes(max_pixels: int) -> int:
 def most_of_plane(max_pixels: int, colour: bool = False) -> int:
     """Pixels of one plane above which it is not decoded: with its copies in floating point it stays below 1 GiB."""
     return max_pixels // (12 if colour else 8)
-
-
-def stream(found: Probe) -> BinaryIO:
-    """The file, or the member of an archive, opened for reading and seeking.
-
-    Raises:
-        Refused: A member that cannot be unpacked.
-    """
-    from medsyn.ingest.archive import open_member  # archives need `Refused` of this module
-
-    return open(found.path, "rb") if found.member is None else open_member(found.path, found.member)
-
-
-def content(found: Probe) -> bytes:
-    """The whole file."""
-    with stream(found) as file:
-        return file.read()
 
 
 @contextmanager

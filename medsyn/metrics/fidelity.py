@@ -116,7 +116,7 @@ def _halves(rng: np.random.Generator, draws: int, n: int) -> np.ndarray:
 def _within(vectors: np.ndarray, chosen: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Mean kernel value between chosen vectors of different subjects, one number a row of ``chosen``."""
     of_unit = np.stack([np.bincount(units, row) for row in chosen])
-    return _kernel_sum(vectors, vectors, chosen, chosen, units) / (chosen.sum(1) ** 2 - (of_unit**2).sum(1))
+    return np.asarray(_kernel_sum(vectors, vectors, chosen, chosen, units) / (chosen.sum(1) ** 2 - (of_unit**2).sum(1)))
 
 
 def _kernel_sum(
@@ -153,9 +153,9 @@ def fid(real: np.ndarray, fake: np.ndarray) -> float:
     shift = a.mean(0) - b.mean(0)
     a, b = ((s - s.mean(0)) / np.sqrt(len(s) - 1) for s in (a, b))
     if len(a) > a.shape[1]:
-        a = np.linalg.qr(a, mode="r")
+        a = np.asarray(np.linalg.qr(a, mode="r"))
     if len(b) > b.shape[1]:
-        b = np.linalg.qr(b, mode="r")
+        b = np.asarray(np.linalg.qr(b, mode="r"))
     root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return float(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * root)
 

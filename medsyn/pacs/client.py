@@ -112,7 +112,7 @@ class Pacs:
         # Chunked bodies cannot be sent twice, and some servers do not take them.
         self._client = DICOMwebClient(
             self.url, session=self._session, chunk_size=2**40, permissive_uid=True, timeout=TIMEOUT
-        )  # type: ignore[arg-type]
+        )
         self._client.set_http_retry_params(retry=False)
         if self.url.startswith("http:") and not is_here(self.url):
             progress.say(f"{self.url}: images and passwords go over the network unencrypted; use https where you can")
@@ -328,7 +328,7 @@ def _credentials() -> AuthBase | None:
     if token:
         return _Bearer(token)
     # Bytes: as text, requests takes Latin-1 only.
-    return HTTPBasicAuth(user.encode(), password.encode()) if user and password else None  # type: ignore[arg-type]
+    return HTTPBasicAuth(user.encode(), password.encode()) if user and password else None
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from torch.utils.data import Dataset
 
 from medsyn.errors import DataError, UsageError
+from medsyn.synthetic import arrays
 from medsyn.synthetic.item import item
-from medsyn.synthetic.manifest import SINGLE
-from medsyn.synthetic.reading import read_image
+from medsyn.synthetic.manifest import SINGLE, read_manifest
+from medsyn.synthetic.reading import inside, read_image
 from medsyn.synthetic.set import SyntheticSet
 from medsyn.workspace import SYNTHETIC, Workspace, disk_errors
 
@@ -69,7 +69,7 @@ class SyntheticImages(Dataset[dict[str, Any]]):
 
     def __init__(self, opened: SyntheticSet) -> None:
         self.path, self.card = opened.path, opened.card
-        self.classes: list[str] = list(opened.card["classes"])
+        self.classes: list[str] = list(opened.card.get("classes", []))
         table = _accepted(opened.path / "manifest.parquet")
         self.labels = _places(table["label"], self.classes, opened.path / "manifest.parquet")
         self._index = table["index"].to_numpy()
@@ -120,36 +120,40 @@ class SyntheticImages(Dataset[dict[str, Any]]):
         folder = self.path.absolute()
         files = self._files[fmt or next(iter(self._files))].to_pylist()
         return [
-            {"image": str(folder / file), "label": label, "class": self.classes[label], "index": k, "synthetic": True}
+            {
+                "image": str(inside(folder, file)),
+                "label": label,
+                "class": self.classes[label],
+                "index": k,
+                "synthetic": True,
+            }
             for file, label, k in zip(files, self.labels.tolist(), self._index.tolist(), strict=True)
         ]
 
     def _pixels(self, place: int) -> np.ndarray:
         if self._files:
-            return read_image(self.path / next(iter(self._files.values()))[place].as_py())
+            return read_image(inside(self.path, next(iter(self._files.values()))[place].as_py()))
         assert self._unpacked is not None
         pixels = np.asarray(self._unpacked[place])
         return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def _unpack(self) -> None:
         """Map the pixels of images.npz, which is compressed as a whole."""
-        file = self.path / "images.npz"
+        file = self.path / arrays.NAME
         if not file.is_file():
             raise DataError("holds no images", where=self.path, mend="Generate the set again.")
+        arrays.check_images(file, len(self))
         # Without a name: it goes with its last user, however that one ends.
         with disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as plain:
             try:
-                with zipfile.ZipFile(file) as archive, archive.open("train_images.npy") as member:
+                with zipfile.ZipFile(file) as archive, archive.open(arrays.MEMBER) as member:
                     shutil.copyfileobj(member, plain)
-                plain.seek(0)
-                np.lib.format.read_magic(plain)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(plain)
-            except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
                 raise DataError(
                     f"cannot be read ({type(error).__name__})", where=file, mend="Generate the set again."
                 ) from None
-            if shape[0] != len(self):
-                raise DataError(f"holds {shape[0]} images, its manifest {len(self)}", where=file)
+            plain.seek(0)
+            shape, dtype = arrays.read_header(plain)
             self._unpacked = np.memmap(plain, dtype, "r", plain.tell(), shape) if len(self) else np.empty(shape, dtype)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,12 +166,7 @@ class SyntheticImages(Dataset[dict[str, Any]]):
 
 
 def _accepted(file: Path) -> pa.Table:
-    try:
-        table = pq.read_table(file, columns=["index", "label", "row", *SINGLE], filters=[("accepted", "==", True)])
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"cannot be read ({type(error).__name__})", where=file, mend="Generate the set again."
-        ) from None
+    table = read_manifest(file, ["index", "label", "row", *SINGLE, "accepted"], [("accepted", "==", True)])
     return table.sort_by("row").combine_chunks()
 
 
@@ -176,4 +175,4 @@ def _places(labels: pa.ChunkedArray, classes: list[str], file: Path) -> np.ndarr
     if found.null_count:
         name = labels.filter(found.is_null())[0].as_py()
         raise DataError(f"has label '{name}', which card.json does not know", where=file)
-    return found.to_numpy().astype(np.int64)
+    return np.asarray(found.to_numpy(), np.int64)

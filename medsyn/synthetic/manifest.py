@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medsyn.errors import DataError
 
 SCHEMA_VERSION = 2
 
@@ -31,3 +38,33 @@ MANIFEST = pa.schema(
         pa.field("nearest_train_distance", pa.float64()),  # of what `scores` calls copy: 0 is the same picture
     ]
 )
+
+
+def read_manifest(file: Path, columns: Sequence[str] = MANIFEST.names, filters: Any = None) -> pa.Table:
+    """Read a manifest.parquet.
+
+    Args:
+        file: Where it lies.
+        columns: Names in `MANIFEST`.
+        filters: As `pyarrow.parquet.read_table` takes them.
+
+    Raises:
+        DataError: It is missing or damaged, or no manifest.
+    """
+    mend = "Generate the set again."
+    try:
+        with pq.ParquetFile(file) as opened:
+            rows, schema = opened.metadata.num_rows, opened.schema_arrow
+        # A candidate takes its digest, which nothing makes shorter: more rows than bytes are a lie.
+        if rows > file.stat().st_size:
+            raise DataError(f"claims {rows} rows, more than it can hold", where=file, mend=mend)
+        for name in columns:
+            if name not in schema.names or schema.field(name).type != MANIFEST.field(name).type:
+                raise DataError(f"has no column '{name}' of type {MANIFEST.field(name).type}", where=file, mend=mend)
+        table = pq.read_table(file, columns=list(columns), filters=filters)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read ({type(error).__name__})", where=file, mend=mend) from None
+    for name in columns:
+        if table[name].null_count and not MANIFEST.field(name).nullable:
+            raise DataError(f"leaves '{name}' open", where=file, mend=mend)
+    return table

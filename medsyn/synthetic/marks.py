@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 
 def says_synthetic(path: Path) -> bool:
@@ -19,13 +20,14 @@ def says_synthetic(path: Path) -> bool:
         from PIL import Image
 
         with Image.open(path, formats=("PNG",)) as image:
-            return image.info.get("Synthetic") == "true"
+            return bool(image.info.get("Synthetic") == "true")
     if path.suffix == ".dcm":
         from pydicom import dcmread
 
-        return dcmread(path, stop_before_pixels=True).get("SyntheticData") == "YES"
+        return bool(dcmread(path, stop_before_pixels=True).get("SyntheticData") == "YES")
     import nibabel
 
-    header = nibabel.load(path).header  # type: ignore[attr-defined]
+    header: Any = nibabel.load(path).header
     sidecar = json.loads(path.with_name(path.name.removesuffix(".nii.gz") + ".json").read_bytes())
-    return bytes(header["intent_name"].item()).rstrip(b"\0") == b"synthetic" and sidecar.get("Synthetic") is True
+    named = bytes(header["intent_name"].item()).rstrip(b"\0")
+    return named == b"synthetic" and sidecar.get("Synthetic") is True

@@ -38,6 +38,17 @@ def read_image(path: str | Path) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
+def inside(folder: Path, name: str) -> Path:
+    """A file of a set by the name in its manifest.
+
+    Raises:
+        DataError: A name that leads out of the set.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+        raise DataError(f"names a file outside of the set: {name}", where=folder / "manifest.parquet")
+    return folder / name
+
+
 def _png(path: Path) -> np.ndarray:
     from PIL import Image
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from medsyn.errors import DataError
 from medsyn.images import from_pixels
-from medsyn.synthetic.manifest import SCHEMA_VERSION, SINGLE
-from medsyn.synthetic.reading import read_image
+from medsyn.synthetic import arrays
+from medsyn.synthetic.manifest import SCHEMA_VERSION, SINGLE, read_manifest
+from medsyn.synthetic.reading import inside, read_image
 from medsyn.workspace import SYNTHETIC, read_json
 
 
@@ -34,14 +34,16 @@ class SyntheticSet:
         """Open a set.
 
         Raises:
-            DataError: Not a synthetic set, or one of a newer schema.
+            DataError: Not a synthetic set, one of a newer schema, or one whose card is damaged.
         """
-        card = read_json(Path(path) / SYNTHETIC.main_file)
+        file = Path(path) / SYNTHETIC.main_file
+        card = read_json(file)
         if card.get("schema") != SCHEMA_VERSION:
-            raise DataError(
-                f"has schema {card.get('schema')!r}, this medsyn reads {SCHEMA_VERSION}",
-                where=Path(path) / SYNTHETIC.main_file,
-            )
+            raise DataError(f"has schema {card.get('schema')!r:.40}, this medsyn reads {SCHEMA_VERSION}", where=file)
+        for key, kind in (("classes", str), ("image_shape", int)):
+            values = card.get(key, [])
+            if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+                raise DataError(f"'{key}' is no list of {kind.__name__}", where=file, mend="Generate the set again.")
         return cls(Path(path), card)
 
     def candidates(self) -> pd.DataFrame:
@@ -50,7 +52,12 @@ class SyntheticSet:
 
     @cached_property
     def _table(self) -> pd.DataFrame:
-        return pq.read_table(self.path / "manifest.parquet").to_pandas()
+        file = self.path / "manifest.parquet"
+        table = read_manifest(file).to_pandas()
+        rows = table.loc[table["accepted"], "row"].to_numpy(float)
+        if not np.array_equal(np.sort(rows), np.arange(len(rows))):
+            raise DataError("does not number its accepted images from 0", where=file, mend="Generate the set again.")
+        return table
 
     def manifest(self) -> pd.DataFrame:
         """Accepted images in order of ``row``: the columns of `MANIFEST`."""
@@ -63,16 +70,17 @@ class SyntheticSet:
         Raises:
             DataError: A file is missing or damaged.
         """
-        if (self.path / "images.npz").is_file():
-            with np.load(self.path / "images.npz", allow_pickle=False) as arrays:
-                pixels = arrays["train_images"]
+        manifest, packed = self.manifest(), self.path / arrays.NAME
+        if packed.is_file():
+            pixels = arrays.read_images(packed, len(manifest))
             pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
         else:
-            manifest = self.manifest()
             fmt = next((f for f in SINGLE if manifest[f].notna().all()), None)
             if fmt is None:
-                raise DataError("is missing from its set", where=self.path / "images.npz", mend="Generate it again.")
-            read = [read_image(self.path / name) for name in manifest[fmt]]
+                raise DataError("is missing from its set", where=packed, mend="Generate it again.")
+            read = [read_image(inside(self.path, name)) for name in manifest[fmt]]
+            if len({pixels.shape for pixels in read}) > 1:
+                raise DataError("holds images of several shapes", where=self.path, mend="Generate the set again.")
             pixels = np.stack(read) if read else np.zeros((0, *self.card["image_shape"]), np.uint8)
         return from_pixels(pixels)
 
@@ -90,4 +98,4 @@ class SyntheticSet:
                 where=self.path / "manifest.parquet",
                 mend=f"The dataset's classes: {', '.join(classes)}.",
             )
-        return labels.map({c: i for i, c in enumerate(classes)}).to_numpy(np.int64)
+        return np.asarray(labels.map({c: i for i, c in enumerate(classes)}), np.int64)

@@ -9,86 +9,30 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from augment.sets import ALL, augment, change_card, ready, seal
+from augment.sets import change_card, seal
+from augment.sets_to_verify import accepted, change_manifest, check, copy, plain, ready, sentences, whole
 from augment.small import write_generator
 from commands import environment
 from PIL import Image
 from pydicom import dcmread
-from typer.testing import CliRunner
 
 import medsyn
 from medsyn import terminal
 from medsyn.augment.verification import Verified
-from medsyn.cli import app
 from medsyn.errors import DataError, MissingError, UsageError
 from medsyn.images import synthetic_png
 from medsyn.progress import Silent
 from medsyn.synthetic.reading import read_image
 from medsyn.workspace import Workspace
 
-__all__ = ["ready"]
-
-
-@pytest.fixture(scope="module")
-def whole(ready: Workspace) -> Path:
-    """24 images in every format."""
-    return augment(ready, formats=ALL)
-
-
-@pytest.fixture(scope="module")
-def plain(ready: Workspace) -> Path:
-    """12 images as PNG alone."""
-    return augment(ready, n=12)
-
-
-@pytest.fixture
-def copy(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "set"))
-
-
-@pytest.fixture
-def check(ready: Workspace) -> Callable[..., Verified]:
-    def verify(folder: Path, **options: Any) -> Verified:
-        return medsyn.verify_synthetic(folder, workspace=ready.path, **options)
-
-    return verify
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Run ``medsyn verify``; exit code, output, errors."""
-    for console in (terminal.out, terminal.err):
-        monkeypatch.setattr(console, "no_color", True)
-
-    def verify(*arguments: object) -> tuple[int, str, str]:
-        done = CliRunner().invoke(app, ["verify", *map(str, arguments)])
-        return done.exit_code, done.stdout, done.stderr
-
-    return verify
-
-
-def sentences(result: Verified) -> list[str]:
-    return [finding.sentence for finding in result.findings]
-
-
-def change_manifest(folder: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
-    file = folder / "manifest.parquet"
-    table = pq.read_table(file)
-    rows = table.to_pylist()
-    change(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
-
-
-def accepted(folder: Path) -> list[dict[str, Any]]:
-    return [row for row in pq.read_table(folder / "manifest.parquet").to_pylist() if row["accepted"]]
+__all__ = ["check", "copy", "plain", "ready", "whole"]
 
 
 def test_a_set_as_it_was_made(whole: Path, check: Callable[..., Verified]) -> None:
@@ -378,36 +322,3 @@ def test_it_tells_how_far_it_is(whole: Path, check: Callable[..., Verified]) -> 
 
     result = check(whole, progress=Listener())
     assert labels == [("checking files", result.files), ("making 10 images again", 10)]
-
-
-def test_typed(whole: Path, ready: Workspace, copy: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, _ = typed(whole.name, "-w", ready.path)
-    assert code == 0, out
-    assert [line[:13].split() for line in out.splitlines()[1:]] == [
-        ["✓", name] for name in ("files", "manifest", "images", "generator")
-    ]
-    (copy / "card.md").unlink()
-    (copy / "more").write_text("")
-    code, out, errors = typed(copy, "-w", ready.path)
-    assert code == 3
-    assert [line for line in out.splitlines() if line.startswith("✗")] == [
-        "✗  files      1 file is missing: card.md",
-        "✗  files      1 file does not belong to the set: more",
-    ]
-    assert errors.count("Error: ") == 1
-    assert "2 findings" in errors
-    code, out, errors = typed(copy, "--json", "-w", ready.path)
-    assert code == 3
-    found = json.loads(out)
-    assert not found["ok"]
-    assert [finding["first"] for finding in found["findings"]] == [["card.md"], ["more"]]
-    assert typed("nothing", "-w", ready.path)[0] == 4
-    assert typed(copy, "--share", "2")[0] == 2
-
-
-def test_where_no_generator_is_it_says_so(
-    copy: Path, tmp_path: Path, typed: Callable[..., tuple[int, str, str]]
-) -> None:
-    code, out, _ = typed(copy, "-w", tmp_path / "nowhere")
-    assert code == 0
-    assert out.splitlines()[-1].startswith("!  generator  not here, so no image was made again")

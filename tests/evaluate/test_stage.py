@@ -4,60 +4,27 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from evaluate.stage_lab import TUMOURS, dataset, judged, lab, options, three, training_subjects
 from helpers import blobs, fresh_workspace, make_dataset, make_generator, make_synthetic, read_predictions
 from mlflow import MlflowClient
 from sklearn.metrics import roc_auc_score
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from medsyn import tracking
-from medsyn.config import EvaluateOptions, load_preset
+from medsyn.config import load_preset
 from medsyn.evaluate.classifiers import loop
 from medsyn.evaluate.inputs.resolve import resolve
 from medsyn.evaluate.results import Report
 from medsyn.evaluate.stage import run
 from medsyn.progress import SILENT, Silent
-from medsyn.workspace import DATASET, EVALUATION
+from medsyn.workspace import EVALUATION
 
-TUMOURS = ("glioma", "meningioma", "pituitary")
-
-
-def options(**changes):
-    base = {
-        "classifiers": ["probe"], "classical": "without", "ratios": [0.5], "seeds": 5, "screen": 2,
-        "steps": 6, "batch": 16, "bootstrap": 100, "threads": 1,
-    }  # fmt: skip
-    if changes.get("quick"):
-        base = {key: value for key, value in base.items() if key not in ("seeds", "screen")}
-    return EvaluateOptions(**{**base, **changes})
-
-
-@pytest.fixture
-def dataset(workspace):
-    images, labels = blobs(160)
-    return make_dataset(workspace, images, labels)
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory, empty_store):
-    """A workspace with one dataset, for tests that bring synthetic sets of their own and name them."""
-    workspace = fresh_workspace(tmp_path_factory.mktemp("lab"), empty_store)
-    return workspace, make_dataset(workspace, *blobs(160))
-
-
-def training_subjects(dataset):
-    return dataset.table.loc[dataset.rows("train"), "subject"].tolist()
-
-
-def judged(lab, images, labels, **changes):
-    workspace, dataset = lab
-    made = make_synthetic(workspace, dataset, images, labels)
-    return run(options(synthetic=made.name, **changes), workspace)
+__all__ = ["dataset", "lab", "three"]
 
 
 # ---- one evaluation that several tests look at
@@ -248,14 +215,6 @@ def test_second_run_is_equal_costs_nothing_and_is_marked_as_second_look(first):
 # ---- verdicts
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory, empty_store):
-    """A workspace with a dataset of three classes."""
-    workspace = fresh_workspace(tmp_path_factory.mktemp("three"), empty_store)
-    images, labels = blobs(180, classes=3)
-    return workspace, make_dataset(workspace, images, labels, class_names=TUMOURS, modality="mri")
-
-
 def test_three_classes(three):
     result = judged(three, *blobs(60, classes=3, seed=1))
     report = result.report
@@ -306,87 +265,6 @@ def test_wrong_labels_do_not_help(workspace):
     assert report.verdict.effect.low > 0
     assert report.contrasts[0].measure == report.verdict.measure == "brier"
     assert "lower is better" in report.verdict.rule
-
-
-# ---- checks
-
-
-def told(result):
-    """Warnings of the verdict and the text of the page."""
-    return " ".join(result.report.verdict.warnings), html.unescape(result.html.read_text())
-
-
-def test_a_copier_is_called_out(lab):
-    _, dataset = lab
-    images, labels = blobs(120, seed=1)
-    rows = dataset.rows("train")[:12]
-    images[:12], labels[:12] = dataset.images(rows), dataset.labels(rows)
-    result = judged(lab, images, labels)
-    assert (result.report.copying.copies, result.report.copying.examined) == (12, 120)
-    for text in told(result):
-        assert "12 of 120 synthetic images all but equal a training image" in text
-    assert "Serious finding." in told(result)[1]
-
-
-def test_a_generator_with_one_image_per_class_is_called_out(lab):
-    images, labels = blobs(120, seed=1)
-    one = images[:2][labels] + np.random.default_rng(0).normal(0, 0.004, images.shape)
-    result = judged(lab, np.clip(one, 0, 1), labels)
-    for text in told(result):
-        assert "The generator repeats itself" in text
-    assert "Serious finding." in told(result)[1]
-
-
-def test_unseen_real_images_are_not_called_out(lab):
-    result = judged(lab, *blobs(120, seed=1))
-    assert result.report.copying.tested
-    for text in told(result):
-        assert "synthetic images all but equal a training image" not in text
-        assert "Train for less long" not in text
-        assert "repeats itself" not in text
-    assert "Serious finding." not in told(result)[1]
-    assert any("record of training subjects was not found" in w for w in result.report.verdict.warnings)
-
-
-def test_a_generator_of_unknown_origin_is_tested_for_what_it_knows(lab):
-    _, dataset = lab
-    images, labels = blobs(120, seed=1)
-    assert any("learnt from test subjects" in c for c in judged(lab, images, labels).report.leakage.checks)
-    rows = dataset.rows("test")[:10]
-    images[:10], labels[:10] = dataset.images(rows), dataset.labels(rows)
-    result = judged(lab, images, labels)
-    assert result.report.leakage.found
-    assert result.report.copying.copies == 0
-    for text in told(result):
-        assert "10 of 120 synthetic images all but equal a test image" in text
-
-
-@pytest.mark.parametrize("which", ["lab", "three"])
-def test_a_set_without_some_class(which, request):
-    here = request.getfixturevalue(which)
-    classes = here[1].classes
-    fake, labels = blobs(90, classes=len(classes), seed=1)
-    report = judged(here, fake[labels > 0], labels[labels > 0]).report
-    assert not any(a.name.startswith("synthetic only") for a in report.arms)
-    assert any(f"has no '{classes[0]}': the arm that trains on synthetic images only is left out" in w
-               for w in report.verdict.warnings)  # fmt: skip
-
-
-def test_copies_are_sought_where_the_generator_learnt(workspace, dataset):
-    other = make_dataset(workspace, *blobs(160, seed=4), class_names=("no_finding", "pneumonia"))
-    images, labels = blobs(60, seed=1)
-    rows = dataset.rows("train")[:9]
-    images[:9], labels[:9] = dataset.images(rows), dataset.labels(rows)
-    make_synthetic(workspace, dataset, images, labels)
-    here = options(dataset=other.path.name)
-    assert run(here, workspace).report.copying.copies == 9
-
-    shutil.rmtree(workspace.find(DATASET, dataset.path.name))
-    result = run(here, workspace)
-    assert not result.report.copying.tested
-    assert not result.report.copying.found
-    for text in told(result):
-        assert "Copying was not tested: the dataset that its generator learnt from is not in this workspace." in text
 
 
 # ---- what is read, and what is written down

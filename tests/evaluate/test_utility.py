@@ -9,7 +9,7 @@ from helpers import blobs, make_dataset, make_synthetic
 from medsyn import compute
 from medsyn.cache import Cache
 from medsyn.config import EvaluateOptions
-from medsyn.evaluate.comparison import cells, utility
+from medsyn.evaluate.comparison import cells, tables, utility, worth
 from medsyn.evaluate.comparison.bank import Bank
 from medsyn.evaluate.comparison.places import Places
 from medsyn.evaluate.comparison.regenerate import Regenerator
@@ -52,7 +52,7 @@ def test_only_chosen_arms_are_opened_and_repeated(bench, monkeypatch):
     assert not [1 for kind, _ in read if kind == SEALED]  # chosen without a look
     assert len(group.opened) == 2
     assert {p.kind for p in group.opened} == {"control", "synthetic"}
-    rows = [found.arm(group, plan) for plan in group.plans]
+    rows = [tables.arm(found, group, plan) for plan in group.plans]
     sealed = {key for kind, key in read if kind == SEALED}
     assert sealed == {found.engine.key(j) for p in group.opened for j in group.jobs(p, range(3))}
     for plan, row in zip(group.plans, rows, strict=True):
@@ -70,8 +70,8 @@ def test_all_arms_can_be_opened(bench):
     found = bench(test_arms="all", seeds=2)
     (group,) = found.groups
     assert group.opened == group.plans
-    assert all(found.arm(group, plan).test for plan in group.plans)
-    table = found.predictions()
+    assert all(tables.arm(found, group, plan).test for plan in group.plans)
+    table = tables.predictions(found)
     assert set(table["split"]) == {"val", "test"}
     assert table.groupby("arm")["seed"].nunique().eq(2).all()
 
@@ -109,7 +109,7 @@ def test_processes_and_one_process_agree(bench, workspace):
 def test_probe_does_not_train_on_val_or_test(bench):
     found = bench(classifiers=["probe"], seeds=2)
     (group,) = found.groups
-    arm = found.arm(group, group.control)
+    arm = tables.arm(found, group, group.control)
     assert sum(arm.training_images.values()) == len(found.engine.cells(("all data", 0, 0)).real)
 
 
@@ -122,10 +122,10 @@ def test_probe_does_not_train_on_val_or_test(bench):
     ],
 )
 def test_worth_is_read_off_the_scale(reached, patients, words):
-    found = utility.worth([0, 100, 200], [0.8, 0.9, 0.92], reached)
+    found = worth.read_off([0, 100, 200], [0.8, 0.9, 0.92], reached)
     assert found.patients == (None if patients is None else pytest.approx(patients))
     assert words in found.sentence
 
 
 def test_worth_without_a_rising_scale():
-    assert "No gain from more real patients was seen" in utility.worth([0, 50], [0.8, 0.8], 0.9).sentence
+    assert "No gain from more real patients was seen" in worth.read_off([0, 50], [0.8, 0.8], 0.9).sentence

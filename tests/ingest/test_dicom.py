@@ -1,70 +1,33 @@
-"""The DICOM reader on files of every kind: bits, colours, regions, frames, identifiers, damage."""
+"""The DICOM reader on files of every kind: bits, frames, identifiers, presets."""
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset as Header
-from pydicom.encaps import encapsulate
-from pydicom.pixels import apply_color_lut, convert_color_space
 from pydicom.uid import (
-    MPEG4HP41,
-    UID,
     CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
     DigitalMammographyXRayImageStorageForPresentation,
     EnhancedMRImageStorage,
-    JPEG2000Lossless,
     NuclearMedicineImageStorage,
     ParametricMapStorage,
     PositronEmissionTomographyImageStorage,
     RLELossless,
-    UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
     XRayAngiographicImageStorage,
 )
 
-from medsyn.config import IngestOptions, load_preset
+from medsyn.config import IngestOptions
 from medsyn.data import Dataset
-from medsyn.ingest import dicom as reader
 from medsyn.ingest import stage
 from medsyn.ingest.deidentify import keyed
-from medsyn.ingest.source import Facts, LookFor, Plane, Probe, Recipe, Refused
 from medsyn.workspace import Workspace
 
 from .conftest import dicom, picture
-
-KEY = b"k" * 32
-
-
-def read(
-    path: Path, modality: str = "xray", *, look: LookFor | None = None, **of_recipe: Any
-) -> tuple[Facts, list[Plane]]:
-    """One file by the two looks that ingest takes at it."""
-    preset = load_preset(modality)
-    found = Probe(1, str(path), kind="dicom")
-    reader.probe(found, look or LookFor(KEY))
-    facts, planes = reader.read(found, Recipe(KEY, preset, 64, preset.storage == "hounsfield", **of_recipe))
-    return facts, list(planes)
-
-
-def probed(path: Path, **of_look: Any) -> Probe:
-    found = Probe(1, str(path), kind="dicom")
-    reader.probe(found, LookFor(KEY, **of_look))
-    return found
-
-
-def refused(path: Path, modality: str = "xray", **of_look: Any) -> tuple[str, str]:
-    with pytest.raises(Refused) as caught:
-        read(path, modality, look=LookFor(KEY, **of_look))
-    return caught.value.outcome, caught.value.reason
-
+from .dicom_looks import KEY, probed, read
 
 # ---- bits
 
@@ -156,126 +119,6 @@ def test_padding(tmp_path: Path, value: int, limit: int | None, vr: str, masked:
     valid = read(path)[1][0].valid
     assert valid is not None
     assert np.array_equal(valid, ~np.isin(pixels, masked))
-
-
-# ---- colour
-
-
-def colour_file(path: Path, pixels: np.ndarray, photometric: str, **elements: Any) -> Path:
-    header = {
-        "SamplesPerPixel": 3,
-        "PlanarConfiguration": 0,
-        "PhotometricInterpretation": photometric,
-        "Modality": "US",
-        "SOPClassUID": UltrasoundImageStorage,
-        "PixelData": pixels.tobytes(),
-    }
-    bits = 8 * pixels.dtype.itemsize
-    return dicom(path, np.zeros(elements.pop("shape", pixels.shape[:2]), np.uint16), bits=bits, **(header | elements))
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_rgb_kept_and_as_luminance(tmp_path: Path, kind: type) -> None:
-    rgb = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (16, 24, 3)).astype(kind)
-    planar = np.moveaxis(rgb, -1, 0).copy()
-    paths = [
-        colour_file(tmp_path / "pixel", rgb, "RGB"),
-        colour_file(tmp_path / "plane", planar, "RGB", PlanarConfiguration=1, shape=(16, 24)),
-    ]
-    for path in paths:
-        facts, (kept,) = read(path, "ultrasound", colour=True)
-        assert facts.photometric == "RGB"
-        assert kept.values.dtype == np.float32
-        assert np.array_equal(kept.values, rgb)
-        assert kept.display is not None
-        assert (kept.display.low, kept.display.high) == (0, np.iinfo(kind).max)
-        _, (grey,) = read(path, "ultrasound")
-        assert np.allclose(grey.values, rgb @ np.array([0.299, 0.587, 0.114]), rtol=1e-5)
-        assert grey.display is None
-
-
-def test_ybr_full_422(tmp_path: Path) -> None:
-    """Two luminances share their chrominances (PS3.3 C.7.6.3.1.2)."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(60, 200, (16, 24)).astype(np.uint8)
-    b, r = rng.integers(110, 145, (2, 16, 12)).astype(np.uint8)
-    stream = np.stack([y[:, ::2], y[:, 1::2], b, r], -1)
-    path = colour_file(tmp_path / "us", stream, "YBR_FULL_422", shape=(16, 24))
-    full = np.stack([y, b.repeat(2, 1), r.repeat(2, 1)], -1)
-    facts, (plane,) = read(path, "ultrasound", colour=True)
-    assert facts.photometric == "YBR_FULL_422"
-    assert np.array_equal(plane.values, convert_color_space(full, "YBR_FULL", "RGB"))
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-def test_palette_kept_in_colour(tmp_path: Path, bits: int) -> None:
-    tables: dict[str, Any] = {}
-    ramp = np.arange(256) * (257 if bits == 16 else 1)
-    for number, name in enumerate(("Red", "Green", "Blue")):
-        tables[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
-        table = np.roll(ramp, 40 * number).astype("<u2" if bits == 16 else "u1")
-        tables[f"{name}PaletteColorLookupTableData"] = table.tobytes()
-    pixels = picture(1, 32, 8)
-    header = {"PhotometricInterpretation": "PALETTE COLOR", "Modality": "US", "SOPClassUID": UltrasoundImageStorage}
-    path = dicom(tmp_path / "us", pixels, bits=8, **header, **tables)
-    facts, (plane,) = read(path, "ultrasound", colour=True)
-    ds = pydicom.dcmread(path)
-    assert facts.photometric == "PALETTE COLOR"
-    assert np.array_equal(plane.values, apply_color_lut(ds.pixel_array, ds))
-    assert plane.display is not None
-    assert plane.display.high == 2**bits - 1
-
-
-def test_an_undefined_photometric_interpretation_is_told_and_does_not_come_out(tmp_path: Path) -> None:
-    path = dicom(tmp_path / "film", picture(1), PhotometricInterpretation="SMITH^JOHN")
-    assert refused(path) == ("failed", "photometric")
-
-
-# ---- ultrasound regions
-
-
-def region(x0: int, y0: int, x1: int, y1: int, kind: int = 1, form: int = 1, **elements: Any) -> Header:
-    item = Header()
-    item.RegionSpatialFormat, item.RegionDataType = form, kind
-    item.RegionLocationMinX0, item.RegionLocationMinY0 = x0, y0
-    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = x1, y1
-    for keyword, value in elements.items():
-        setattr(item, keyword, value)
-    return item
-
-
-CM = {
-    "PhysicalUnitsXDirection": 3,
-    "PhysicalUnitsYDirection": 3,
-    "PhysicalDeltaX": 0.02,
-    "PhysicalDeltaY": -0.03,
-}
-
-
-@pytest.mark.parametrize(
-    ("regions", "box", "spacing"),
-    [
-        ([region(10, 5, 39, 44, **CM)], (5, 45, 10, 40), (0.3, 0.2)),
-        ([region(0, 0, 19, 19), region(20, 8, 63, 47, **CM)], (8, 48, 20, 64), (0.3, 0.2)),
-        ([region(10, 5, 39, 44, PhysicalUnitsXDirection=4)], (5, 45, 10, 40), None),
-        ([region(20, 10, 64, 48)], (10, 48, 20, 64), None),  # counted from 1: cut to the picture
-        ([region(0, 0, 63, 47, kind=10, form=4), region(2, 2, 30, 30, kind=2)], (2, 31, 2, 31), None),
-        ([region(0, 0, 63, 47, kind=10, form=4)], (0, 48, 0, 64), None),  # a spectral trace
-        ([region(5, 5, 90, 90)], (0, 48, 0, 64), None),  # of a larger picture
-        ([region(5, 5, 9, 9)], (0, 48, 0, 64), None),
-        ([region(30, 30, 5, 5)], (0, 48, 0, 64), None),
-    ],
-)
-def test_ultrasound_is_cut_to_its_tissue(
-    tmp_path: Path, regions: list[Header], box: tuple[int, int, int, int], spacing: tuple[float, float] | None
-) -> None:
-    pixels = picture(1, 64, 8)[:48]
-    us = {"Modality": "US", "SOPClassUID": UltrasoundImageStorage, "SequenceOfUltrasoundRegions": regions}
-    facts, (plane,) = read(dicom(tmp_path / "us", pixels, bits=8, **us), "ultrasound")
-    top, bottom, left, right = box
-    assert np.array_equal(plane.values, pixels[top:bottom, left:right])
-    assert plane.spacing == (pytest.approx(spacing) if spacing else None)
-    assert (facts.note == "cropped to its ultrasound region") == (box != (0, 48, 0, 64))
 
 
 # ---- frames
@@ -397,101 +240,3 @@ def test_the_users_window_is_recorded(tmp_path: Path, workspace: Workspace) -> N
     assert (row.display_source, row.display_low, row.display_high) == ("user", -1350, 150)
     expected = np.clip((pixels - 1024.0 + 1350) / 1500, 0, 1)
     assert np.allclose(data.images(np.array([0]))[0, 0], expected, atol=1e-6)
-
-
-# ---- what cannot be read
-
-
-def test_kinds_that_are_left_out(tmp_path: Path) -> None:
-    mosaic = dicom(tmp_path / "mosaic", picture(1), ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
-    assert refused(mosaic) == ("skipped", "mosaic")
-    scout = dicom(tmp_path / "scout", picture(1), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    assert refused(scout) == ("skipped", "localiser")
-
-
-def test_video_is_told_by_its_transfer_syntax(tmp_path: Path) -> None:
-    path = dicom(tmp_path / "us", picture(1), SOPClassUID=UltrasoundMultiFrameImageStorage)
-    ds = pydicom.dcmread(path)
-    for syntax, told in ((MPEG4HP41, "MPEG-4"), (UID("1.2.3.4.5"), "one that DICOM does not list")):
-        ds.file_meta.TransferSyntaxUID = syntax
-        ds.PixelData = encapsulate([b"video!!!"])
-        ds["PixelData"].is_undefined_length = True
-        ds.save_as(path, implicit_vr=False, little_endian=True)
-        with pytest.raises(Refused, match="transfer_syntax") as caught:
-            read(path)
-        assert told in caught.value.detail
-        assert "1.2.3" not in caught.value.detail
-
-
-def test_a_file_without_meta_information(tmp_path: Path) -> None:
-    ds = pydicom.dcmread(dicom(tmp_path / "film", picture(1)))
-    for n, (implicit, little) in enumerate(((True, True), (False, True), (False, False))):
-        bare = Header()
-        bare.update(ds)
-        pixels = picture(1).astype("<u2" if little else ">u2")
-        bare.PixelData = pixels.tobytes()
-        bare.save_as(tmp_path / str(n), implicit_vr=implicit, little_endian=little)
-        with open(tmp_path / str(n), "rb") as file:
-            assert reader.looks_like(file.read(132))
-        assert np.array_equal(read(tmp_path / str(n))[1][0].values, picture(1))
-
-
-def test_elements_of_the_wrong_kind_do_not_lose_the_image(tmp_path: Path) -> None:
-    path = dicom(tmp_path / "film", picture(1))
-    ds = pydicom.dcmread(path)
-    ds.add_new("InstanceNumber", "LO", "one")
-    ds.add_new("PatientAge", "DS", "30")
-    ds.add_new("PixelSpacing", "LO", ["wide", "high"])
-    ds.add_new("ImageOrientationPatient", "OB", b"\0\1")
-    ds.add_new("SequenceOfUltrasoundRegions", "LO", "none")
-    ds.add_new("PerFrameFunctionalGroupsSequence", "LO", "none")
-    ds.add_new("WindowCenter", "LO", "bright")
-    ds.add_new("WindowWidth", "LO", "bright")
-    ds.add_new("VOILUTSequence", "LO", "none")
-    ds.save_as(path)
-    facts, (plane,) = read(path)
-    assert np.array_equal(plane.values, picture(1))
-    assert (plane.display, plane.spacing, plane.orientation) == (None, None, None)
-    assert facts.subject_from == "patient"
-
-
-def test_fewer_frames_than_the_header_says(tmp_path: Path) -> None:
-    path = dicom(tmp_path / "us", np.stack([picture(n, 32, 8) for n in range(3)]), bits=8)
-    ds = pydicom.dcmread(path)
-    ds.compress(RLELossless, generate_instance_uid=False)
-    ds.NumberOfFrames = 5
-    ds.save_as(path)
-    with pytest.raises((Refused, ValueError)):
-        read(path)
-    ds.NumberOfFrames = 10**7
-    ds.Rows = ds.Columns = 1
-    ds.save_as(path)
-    assert refused(path) == ("failed", "too_large")
-
-
-def test_a_frame_that_is_larger_than_the_header_says(tmp_path: Path) -> None:
-    path = dicom(tmp_path / "ct", picture(1))
-    ds = pydicom.dcmread(path)
-    ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
-    siz = struct.pack(">HHIIII", 41, 0, 60000, 60000, 0, 0)
-    jpeg = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc3\x00\x0b\x0c" + struct.pack(">HH", 60000, 60000) + bytes(20)
-    for stream in (b"\xff\x4f\xff\x51" + siz + bytes(40), jpeg):
-        ds.PixelData = encapsulate([stream])
-        ds["PixelData"].is_undefined_length = True
-        ds.save_as(path)
-        assert refused(path) == ("failed", "frame_size")
-
-
-def test_a_deflated_bomb_is_not_inflated(tmp_path: Path) -> None:
-    path = dicom(tmp_path / "film", picture(1))
-    ds = pydicom.dcmread(path)
-    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    ds.save_as(path)
-    assert np.array_equal(read(path)[1][0].values, picture(1))
-    data = path.read_bytes()
-    start = 144 + struct.unpack("<I", data[140:144])[0]
-    squeeze = zlib.compressobj(9, wbits=-15)
-    zeros = b"".join(squeeze.compress(bytes(2**20)) for _ in range(64)) + squeeze.flush()
-    assert len(zeros) < 2**17
-    path.write_bytes(data[:start] + zeros)
-    assert refused(path, max_pixels=2**16) == ("failed", "too_large")

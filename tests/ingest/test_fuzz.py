@@ -11,7 +11,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import fuzz_ingest
-from fuzz_corpus import READERS
+from fuzzing.corpus import READERS
 
 from medsyn.ingest import isolation
 

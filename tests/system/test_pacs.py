@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import shutil
 import signal
-from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -15,70 +13,19 @@ import pydicom
 import pytest
 from commands import medsyn, start
 from helpers import blobs, closed_form_generator, fresh_workspace, make_dataset
-from ingest.conftest import dicom, picture
-from orthanc import USER, Proxy, Request
-from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+from orthanc import Request
+from pacs_sets import files_of, made_by_augment, make_set, sent_uids, small_batches, workspace
 
 from medsyn import api, stages
-from medsyn.augment.writers import Origin
-from medsyn.augment.writers.dicom import DicomEncoder
 from medsyn.config import AugmentOptions
 from medsyn.errors import DataError, EnvironmentFault, UsageError
 from medsyn.pacs import client, sending
-from medsyn.workspace import SYNTHETIC, Workspace
+from medsyn.workspace import SYNTHETIC
+
+__all__ = ["small_batches", "workspace"]
+
 
 pytestmark = pytest.mark.system
-
-
-def make_set(workspace: Workspace, n: int = 12, **elements: object) -> Path:
-    """A committed synthetic set with DICOM files, each a patient of its own."""
-    with workspace.build(SYNTHETIC, "xray") as build:
-        for i in range(n):
-            given = {"SyntheticData": "YES", "SOPClassUID": SecondaryCaptureImageStorage, "Modality": "OT", **elements}
-            file = build.path / "dicom" / "ab"[i % 2] / f"{i:08d}.dcm"
-            dicom(file, picture(i % 7, 16), patient=f"SYN{i}", StudyInstanceUID=generate_uid(), **given)
-        return build.commit({"schema": 2, "modality": "xray", "classes": ["a", "b"], "n": n})
-
-
-def made_by_augment(workspace: Workspace) -> Path:
-    """A set as `medsyn augment --format dicom` writes it: 8 and 16 bit, RGB, labels in any script."""
-    encoder = DicomEncoder(Origin("c" * 64, 0, 1.0, None, "xray", "0.1.0"))
-    rng = np.random.default_rng(0)
-    with workspace.build(SYNTHETIC, "xray") as build:
-        for i in range(12):
-            kind = np.uint16 if i % 3 == 1 else np.uint8
-            pixels = rng.integers(0, np.iinfo(kind).max, (3 if i % 3 == 2 else 1, 16, 16), kind, endpoint=True)
-            for name, content in encoder.encode(pixels, ("normal", "Lungenödem 肺")[i % 2], i).items():
-                (build.path / name).parent.mkdir(parents=True, exist_ok=True)
-                (build.path / name).write_bytes(content)
-        return build.commit({"schema": 2, "modality": "xray", "n": 12})
-
-
-def files_of(path: Path) -> dict[str, bytes]:
-    """SOP Instance UID -> content of the files of a set."""
-    return {pydicom.dcmread(f).SOPInstanceUID: f.read_bytes() for f in path.rglob("*.dcm")}
-
-
-def sent_uids(proxy: Proxy) -> list[str]:
-    """UIDs in the bodies that were posted, as often as they were."""
-    uids = []
-    for request in proxy.asked("POST"):
-        mark = request.headers["Content-Type"].partition('boundary="')[2].rstrip('"').encode()
-        for part in request.body.split(b"--" + mark)[1:-1]:
-            content = part.partition(b"\r\n\r\n")[2]
-            uids.append(str(pydicom.dcmread(pydicom.filebase.DicomBytesIO(content)).SOPInstanceUID))
-    return uids
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """Sending needs no MLflow store."""
-    return Workspace(tmp_path / "workspace").create()
-
-
-@pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "BATCH_FILES", 5)
 
 
 def test_what_the_server_has_is_what_was_sent(workspace, orthanc, allowed):
@@ -99,101 +46,6 @@ def test_what_the_server_has_is_what_was_sent(workspace, orthanc, allowed):
     assert orthanc.count() == 12
     assert files_of(path) == mine  # the set itself is as it was
     assert {p.name for p in path.iterdir()} == {"dicom", "card.json"}
-
-
-def one_line(done, code: int, *words: str) -> str:
-    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1, done.stderr
-    assert done.returncode == code, done.stderr
-    assert all(word in errors[0] for word in words), errors[0]
-    return errors[0]
-
-
-def test_a_wrong_password(workspace, orthanc):
-    make_set(workspace)
-    given = {"MEDSYN_PACS_USER": USER, "MEDSYN_PACS_PASSWORD": "CANARY-wrong", "NETRC": os.devnull}
-    done = medsyn("send", "--to", orthanc.url, "--workspace", workspace.path, cwd=workspace.path, **given)
-    one_line(done, 5, "401", orthanc.url, "MEDSYN_PACS_USER", "MEDSYN_PACS_PASSWORD", "MEDSYN_PACS_TOKEN", "netrc")
-    assert "CANARY" not in done.stdout + done.stderr
-    assert orthanc.count() == 0
-
-
-@pytest.mark.parametrize("root", ["", "/nowhere", "/dicom-web/studies"])
-def test_not_the_root_of_a_service(workspace, orthanc, allowed, root):
-    path = make_set(workspace)
-    with pytest.raises(UsageError, match="root of a DICOMweb service"):
-        sending.send(path, orthanc.url.removesuffix("/dicom-web") + root)
-    assert orthanc.count() == 0
-
-
-@pytest.mark.parametrize("command", [("send", "--to"), ("ingest",)])
-def test_secrets_in_an_address_come_out_nowhere(workspace, command):
-    make_set(workspace, 1)
-    done = medsyn(*command, f"https://{USER}:CANARY@pacs", "--workspace", workspace.path, cwd=workspace.path)
-    one_line(done, 2, "MEDSYN_PACS_PASSWORD")
-    assert "CANARY" not in done.stdout + done.stderr
-    assert "CANARY" not in (workspace.logs / "medsyn.log").read_text()
-
-
-def test_credentials_of_netrc_and_a_token(workspace, orthanc, proxy, tmp_path, monkeypatch):
-    path = make_set(workspace, 2)
-    netrc = tmp_path / "netrc"
-    netrc.write_text(f"machine 127.0.0.1\nlogin {USER}\npassword plain\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    with pytest.raises(EnvironmentFault, match="401"):
-        sending.send(path, proxy.url)
-    assert proxy.requests[-1].headers["Authorization"].startswith("Basic ")
-    monkeypatch.setenv("MEDSYN_PACS_TOKEN", "abc.def")
-    with pytest.raises(EnvironmentFault, match="401"):
-        sending.send(path, proxy.url)
-    assert proxy.requests[-1].headers["Authorization"] == "Bearer abc.def"
-    monkeypatch.setenv("MEDSYN_PACS_USER", USER)
-    with pytest.raises(UsageError, match="MEDSYN_PACS_TOKEN"):
-        sending.send(path, proxy.url)
-    monkeypatch.delenv("MEDSYN_PACS_TOKEN")
-    with pytest.raises(UsageError, match="MEDSYN_PACS_PASSWORD is not set"):
-        sending.send(path, proxy.url)
-
-
-def certificate(file: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1: with its key for the server, without for its clients."""
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pacs")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + made)
-    public = file.with_suffix(".crt")
-    public.write_bytes(made)
-    return file, public
-
-
-def test_certificates_are_checked(workspace, orthanc, tmp_path, allowed, waits, monkeypatch):
-    path = make_set(workspace, 3)
-    both, public = certificate(tmp_path / "server.pem")
-    secured = Proxy(orthanc, both)
-    with pytest.raises(EnvironmentFault, match=r"certificate is not trusted.*REQUESTS_CA_BUNDLE"):
-        sending.send(path, secured.url)
-    assert not waits  # trying again would not help
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(public))
-    assert sending.send(path, secured.url).sent == 3
-    secured.close()
 
 
 def test_a_server_that_is_busy_or_loses_answers(workspace, orthanc, proxy, allowed, waits, small_batches):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from medsyn.errors import DataError
 
 NAME = "images.npz"
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, AttributeError, NotImplementedError, BadZipFile, zlib.error)
 
 
 class NpzImages:
@@ -33,7 +30,7 @@ class NpzImages:
             self._member = self._arrays.zip.open("train_images.npy")
             np.lib.format.read_magic(self._member)
             self._shape, turned, self._dtype = np.lib.format.read_array_header_1_0(self._member)
-        except _DAMAGED as error:
+        except Exception as error:  # damaged files may raise anything
             raise DataError(f"cannot be read ({type(error).__name__})", where=file) from None
         if turned or self._dtype not in (np.uint8, np.uint16) or len(self._shape) not in (3, 4):
             raise DataError("holds no images of 8 or 16 bits", where=file)
@@ -51,8 +48,8 @@ class NpzImages:
             self._member.seek((row - self._next) * size, 1)
             data = self._member.read(size)
             pixels = np.frombuffer(data, self._dtype).reshape(self._shape[1:])
-        except _DAMAGED as error:
+            label = int(self._labels[row].item())
+        except Exception as error:  # damaged files may raise anything
             raise DataError(f"cannot be read ({type(error).__name__})", where=self.file) from None
         self._next = row + 1
-        label = int(self._labels[row].item())
         return (pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))), label

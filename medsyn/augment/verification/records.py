@@ -58,7 +58,7 @@ def check(folder: Path, card: Card, named: Paths) -> Records:
     try:
         for row in rows(folder):
             compared.take(row, named)
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
         return Records(0, 0, [Finding("manifest", f"{FILE} cannot be read ({type(error).__name__})")])
     return Records(compared.accepted.total(), compared.judged.total(), compared.findings())
 

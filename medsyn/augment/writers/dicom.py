@@ -95,7 +95,8 @@ class DicomEncoder:
         image.BurnedInAnnotation = "NO"
         image.LossyImageCompression = "00"
         # Of type 2C: required, and empty where nobody knows.
-        image.PatientOrientation, image.Laterality = None, None
+        for keyword in ("PatientOrientation", "Laterality"):
+            setattr(image, keyword, None)
         if grey:  # all grey values are shown, as they are: without a window viewers choose one of their own
             image.WindowCenter, image.WindowWidth = str(2 ** (bits - 1)), str(2**bits)
         return image

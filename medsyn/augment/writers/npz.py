@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,6 @@ class NpzWriter:
         empty = np.zeros((0, *images.shape[1:]), images.dtype)
         number = np.uint8 if labels.max(initial=0) < 256 else np.uint16
         none = np.zeros((0, 1), number)
-        train = {"train_images": images[: len(labels)], "train_labels": labels.astype(number)[:, None]}
-        rest = {"val_images": empty, "val_labels": none, "test_images": empty, "test_labels": none}
+        train: dict[str, Any] = {"train_images": images[: len(labels)], "train_labels": labels.astype(number)[:, None]}
+        rest: dict[str, Any] = {"val_images": empty, "val_labels": none, "test_images": empty, "test_labels": none}
         np.savez_compressed(file, **train, **rest, synthetic=np.array(True))

@@ -38,7 +38,7 @@ def write(folder: Path, parts: Iterable[list[dict[str, Any]]], formats: Sequence
         manifest.writerow([*columns, *(f"score_{rule}" for rule in RULES)])
         labels.writerow(["file", "label", "patient_id", "format", "synthetic"])
         for rows in portions(chain.from_iterable(parts), GROUP):
-            known = [{name: row.get(name) for name in MANIFEST.names} for row in rows]
+            known: list[dict[str, Any]] = [{name: row.get(name) for name in MANIFEST.names} for row in rows]
             parquet.write_table(pa.Table.from_pylist(known, schema=MANIFEST))
             for row in known:
                 scores = dict(row["scores"])

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from medsyn.data.sample.anatomy import Anatomy, Lesion, sample_anatomy, sample_lesions, sample_pose
+from medsyn.data.sample.anatomy import Anatomy, Lesion, View, sample_anatomy, sample_lesions, sample_pose
 from medsyn.data.sample.radiograph import FULL_SCALE, Film, Technique, expose, sample_technique
 from medsyn.data.sample.thorax import project
 
@@ -214,7 +214,7 @@ def write_sample(
         subject = _subject(seed, index)
         for number, (label, _) in enumerate(subject.films):
             rng = _generator(seed, index, 1 + number)
-            view = "AP" if rng.random() < 0.4 else "PA"
+            view: View = "AP" if rng.random() < 0.4 else "PA"
             pose = sample_pose(rng, view)
             technique = sample_technique(rng, portable=view == "AP", vendor=int(rng.integers(0, 2)))
             film = expose(project(subject.anatomy, pose, subject.lesions[label], size=size), technique, rng)

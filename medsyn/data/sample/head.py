@@ -250,14 +250,14 @@ def sample_masses(rng: np.random.Generator, head: Head, exam: Exam) -> tuple[Mas
 
 def sample_exam(rng: np.random.Generator) -> Exam:
     """Draw how a volume was acquired; nothing of it depends on the disease."""
-    tilt = rng.normal(0, [0.09, 0.05, 0.06])
+    a, b, c = map(float, rng.normal(0, [0.09, 0.05, 0.06]))
     followed = rng.uniform(0.3, 1.0)
     return Exam(
         level=float(rng.uniform(LOWEST, HIGHEST)),
         gap=float(rng.choice([3.5, 4.0, 5.0])),
         field=float(rng.uniform(208, 232)),
-        tilt=tuple(float(v) for v in tilt),
-        oblique=tuple(float(v) for v in followed * tilt),
+        tilt=(a, b, c),
+        oblique=(followed * a, followed * b, followed * c),
         shift=(float(rng.normal(0, 3)), float(rng.normal(0, 4))),
         gain=float(np.exp(rng.normal(math.log(420), 0.35))),
         noise=float(rng.uniform(0.015, 0.045)),

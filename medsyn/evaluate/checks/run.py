@@ -156,8 +156,8 @@ class Checks:
     def knows(self) -> tuple[bool, str]:
         """Whether the generator seems to have learnt from test subjects, for sets that come without a record."""
         cell = self.examined.cell
-        sets = (self.bank.sample(images) for images in (cell.synthetic, cell.test, cell.val))
-        return copying.knows(*sets, self.classes, self.seed)
+        made, test, val = (self.bank.sample(images) for images in (cell.synthetic, cell.test, cell.val))
+        return copying.knows(made, test, val, self.classes, self.seed)
 
     def labels(self) -> results.Labels:
         """Whether the synthetic labels mean what the real ones do."""

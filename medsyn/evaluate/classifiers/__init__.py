@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from medsyn.evaluate.classifiers.user import UserClassifier
 
 __all__ = ["BUILT_IN", "Classifier", "Task", "get"]
 
-BUILT_IN = {
+BUILT_IN: dict[str, Callable[[], Classifier]] = {
     "probe": ProbeClassifier,
     "cnn": partial(NetworkClassifier, "cnn", SmallCNN),
     "densenet121": partial(NetworkClassifier, "densenet121", monai_networks.densenet121),

@@ -74,7 +74,10 @@ class Task:
 class Classifier(Protocol):
     """Trains on a task and predicts; picklable by name, so that a worker process can run it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As it stands in reports."""
+        ...
 
     def fit_predict(self, task: Task) -> dict[str, np.ndarray]:
         """Train with fixed settings and predict.

@@ -62,7 +62,8 @@ def train(name: str, build: Build, task: Task) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed_seed(name, task.seed))
         network = build(task.images.shape[1], task.classes, task.images.shape[-1])
-        network = network.to(device, memory_format=torch.channels_last).train()
+        # torch's stubs lack memory_format.
+        network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         rate = getattr(network, "learning_rate", LEARNING_RATE)
         fused = device.type in ("cpu", "cuda")  # one kernel for all weights, where there is one
         optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=WEIGHT_DECAY, fused=fused)

@@ -38,8 +38,10 @@ def densenet121(channels: int, classes: int, side: int) -> nn.Module:
         side: Of the images in pixels.
     """
     network = DenseNet121(spatial_dims=2, in_channels=channels, out_channels=classes)
+    first = network.features.conv0
+    assert isinstance(first, nn.Conv2d)
     if side < 64:
-        network.features.conv0 = nn.Conv2d(channels, network.features.conv0.out_channels, 3, padding=1, bias=False)
+        network.features.conv0 = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
     if side < 128:
         network.features.pool0 = nn.Identity()
     return network

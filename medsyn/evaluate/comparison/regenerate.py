@@ -78,12 +78,12 @@ class Regenerator:
     def _make(self, learnt: dict[int, str], n: int, seed: int, told: Callable[[str], None]) -> dict[str, np.ndarray]:
         options, name = self.options, "part"
         path = resplit(self.dataset, learnt, self.workspace.create(), name)
-        shared = {"seed": seed, "device": options.device, "threads": options.threads}
+        shared: dict[str, Any] = {"seed": seed, "device": options.device, "threads": options.threads}
         training = TrainOptions(dataset=path.name, budget=options.generator_budget, **shared)
         with tracking.off():
             trained = self._stage("train-gan", training, "trained on the drawn subjects")
             # A generator that cannot fill a class is a result, too.
-            wanted = {"n": n, "generator": trained.name, "balance": options.balance, "formats": ["npz"]}
+            wanted: dict[str, Any] = {"n": n, "generator": trained.name, "balance": options.balance, "formats": ["npz"]}
             made = self._stage("augment", AugmentOptions(**wanted, allow_short=True, **shared), "made to fill a set")
         for warning in made.warnings:
             told(warning)

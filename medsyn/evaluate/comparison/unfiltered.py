@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from medsyn.errors import DataError, MissingError
+from medsyn.evaluate.comparison.group import Group
 from medsyn.evaluate.comparison.places import Places
-from medsyn.evaluate.comparison.utility import Group, Utility
+from medsyn.evaluate.comparison.utility import Utility
 from medsyn.evaluate.inputs.images import Images
 from medsyn.evaluate.inputs.resolve import Given
 from medsyn.progress import Progress

@@ -99,7 +99,7 @@ def _finder(path: Path, rows: list[dict[str, str]], columns: list[str], dataset:
             for image, key in dataset.table[kind].items():
                 images[str(key)].append(int(image))
             if any(row[column].strip() in images for row in rows):
-                return column, lambda value, of=images: of.get(value, [])  # type: ignore[misc]
+                return column, lambda value, of=images: of.get(value, [])
             tried.append(column)
     column = tables.find_column(columns, tables.FILE_COLUMNS)
     if column is not None:

@@ -113,6 +113,7 @@ def resolve(options: EvaluateOptions, workspace: Workspace, progress: Progress) 
     _check_real(dataset)
     table = _table(options, dataset, progress)
     _check_splits(dataset, table, options)
+    dataset.verify()
     numbers = table.index.to_numpy(np.int64)
     given = None
     if opened is not None:
@@ -233,6 +234,7 @@ def _external(options: EvaluateOptions, workspace: Workspace, dataset: Dataset) 
         return None
     other = Dataset.open(workspace.find(DATASET, options.external))
     _check_real(other)
+    other.verify()
     if sorted(other.classes) != sorted(dataset.classes) or other.image_shape != dataset.image_shape:
         raise DataError(
             f"has classes {', '.join(other.classes)} and images {list(other.image_shape)}, but {dataset.path.name} has "

@@ -48,6 +48,9 @@ class FirstStage(Protocol):
         ...
 
 
+Stage = PCA | AlignedPCA | Autoencoder | NoStage
+"""Every first stage there is: as a module of torch, beside what `FirstStage` asks for."""
+
 Kind = type[PCA] | type[AlignedPCA] | type[Autoencoder] | type[NoStage]
 FIRST_STAGES: dict[str, Kind] = {
     "pca": PCA,
@@ -57,7 +60,7 @@ FIRST_STAGES: dict[str, Kind] = {
 }
 
 
-def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn.Module:
+def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> Stage:
     """The first stage of ``config["first_stage"]``, without its weights yet.
 
     Args:
@@ -71,9 +74,7 @@ def build(config: dict[str, Any], image_shape: tuple[int, int, int]) -> torch.nn
     return made(image_shape, **sizes)
 
 
-def fit(
-    kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting
-) -> PCA | AlignedPCA | Autoencoder | NoStage:
+def fit(kind: str, images: np.ndarray, labels: np.ndarray, fitting: Fitting) -> Stage:
     """Fit one kind of first stage.
 
     Args:
@@ -94,6 +95,7 @@ __all__ = [
     "Fitting",
     "NoStage",
     "PriorTraining",
+    "Stage",
     "build",
     "fit",
 ]

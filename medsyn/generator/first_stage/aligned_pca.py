@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ class AlignedPCA(nn.Module):
         prior: Kind and sizes of what makes new codes, see `medsyn.generator.first_stage.prior`.
     """
 
+    target_mean: torch.Tensor
+    target: torch.Tensor
+
     def __init__(
         self, image_shape: tuple[int, int, int], coefficients: int, shape_coefficients: int, prior: dict[str, Any]
     ) -> None:
@@ -46,7 +50,7 @@ class AlignedPCA(nn.Module):
         self.shape = Components((2, CONTROLS, CONTROLS), shape_coefficients)
         self.prior = priors.build(prior, coefficients + shape_coefficients)
         self.noise, self.picks = self.prior.noise, self.prior.picks
-        pixels = _small(torch.zeros(1, *image_shape)).numel()
+        pixels = _small(torch.zeros(1, *image_shape, device="cpu")).numel()
         self.register_buffer("target_mean", torch.zeros(pixels))
         self.register_buffer("target", torch.zeros(TARGET_COMPONENTS, pixels))
 
@@ -168,7 +172,7 @@ def _common(flat: torch.Tensor) -> Space:
     return mean, vectors.T
 
 
-def field(controls: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def field(controls: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Control points ``[n, 2, g, g]`` to the displacement of every pixel, ``[n, H, W, 2]``."""
     return F.interpolate(controls, tuple(size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
 

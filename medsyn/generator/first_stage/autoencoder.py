@@ -139,9 +139,8 @@ class Convolutions(nn.Module):
         self.start = nn.Linear(coefficients, math.prod(self._last))
         self.up = nn.ModuleList(nn.Sequential(nn.Conv2d(b, a, 3, padding=1), ResidualBlock(a)) for a, b in below)
         self.output = nn.Conv2d(channels[0], colours, 3, padding=1)
-        for layer in (self.code, self.output):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for part in (*self.code.parameters(), *self.output.parameters()):
+            nn.init.zeros_(part)
 
     def encode(self, linear: Components, images: torch.Tensor) -> torch.Tensor:
         """Images ``[n, C, H, W]``, about [0, 1], to codes ``[n, K]``."""
@@ -191,7 +190,8 @@ def _components(images: torch.Tensor, fitting: Fitting) -> Components:
 def _untrained(linear: Components, seed: int) -> Convolutions:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed_seed("autoencoder", seed))
-        return Convolutions(linear.array_shape, linear.coefficients).requires_grad_(False)
+        colours, height, width = linear.array_shape
+        return Convolutions((colours, height, width), linear.coefficients).requires_grad_(False)
 
 
 def _trained(

@@ -33,6 +33,10 @@ class Components(nn.Module):
         coefficients: Number of components kept, K.
     """
 
+    mean: torch.Tensor
+    components: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, shape: tuple[int, ...], coefficients: int) -> None:
         super().__init__()
         self.array_shape, self.coefficients = shape, coefficients

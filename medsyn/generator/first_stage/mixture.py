@@ -39,11 +39,16 @@ class ClassMixture(nn.Module):
 
     picks = 1
 
+    mean: torch.Tensor
+    factor: torch.Tensor
+    share: torch.Tensor
+
     def __init__(self, codes: int, classes: int, components: int) -> None:
         super().__init__()
         self.noise = 1 + codes
         self.register_buffer("mean", torch.zeros(components, codes))
-        self.register_buffer("factor", torch.eye(codes).repeat(components, 1, 1))
+        self.register_buffer("factor", torch.zeros(components, codes, codes))
+        self.factor.diagonal(dim1=1, dim2=2).fill_(1)
         self.register_buffer("share", torch.full((classes, components), 1 / components))
 
     def sizes(self) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from medsyn.generator.kinds import kind_and_sizes
 from medsyn.generator.networks.completion import CompletionGenerator
 from medsyn.generator.networks.conv import ConvGenerator
@@ -19,7 +17,10 @@ NETWORKS: dict[str, type[CompletionGenerator] | type[ConvGenerator] | type[NoNet
 }
 
 
-def build(config: dict[str, Any], image_shape: tuple[int, int, int], condition: int) -> torch.nn.Module:
+Network = CompletionGenerator | ConvGenerator | NoNetwork | Pyramid
+
+
+def build(config: dict[str, Any], image_shape: tuple[int, int, int], condition: int) -> Network:
     """The network of ``config["network"]``: its ``kind`` and all its sizes.
 
     Args:
@@ -42,4 +43,4 @@ def levels(config: dict[str, Any]) -> int:
     return len(config["levels"]) if config.get("kind") == "pyramid" else 1
 
 
-__all__ = ["NETWORKS", "CompletionGenerator", "ConvGenerator", "NoNetwork", "Pyramid", "build", "levels"]
+__all__ = ["NETWORKS", "CompletionGenerator", "ConvGenerator", "Network", "NoNetwork", "Pyramid", "build", "levels"]

@@ -27,8 +27,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for part in self.second.parameters():
+            nn.init.zeros_(part)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.second(activate(self.first(activate(x))))

@@ -48,8 +48,10 @@ class CompletionGenerator(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in below)
         self.decode = nn.ModuleList(_blocks(a, blocks if i else 1) for i, (a, _) in enumerate(below))
         self.output = nn.Conv2d(channels[0], colours, 3, padding=1)
-        nn.init.normal_(self.output.weight, std=0.1 / math.sqrt(9 * channels[0]))
-        nn.init.zeros_(self.output.bias)
+        if not self.output.weight.is_meta:  # there, it would take torch seconds to do nothing
+            nn.init.normal_(self.output.weight, std=0.1 / math.sqrt(9 * channels[0]))
+        if self.output.bias is not None:
+            nn.init.zeros_(self.output.bias)
 
     def forward(self, noise: torch.Tensor, condition: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
         """Details for coarse images.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -32,7 +33,7 @@ def levels_of(network: nn.Module) -> list[nn.Module]:
 
 def noises(network: nn.Module) -> list[int]:
     """Standard normal numbers that an image takes at each level."""
-    return [int(level.noise) for level in levels_of(network)]  # type: ignore[call-overload]
+    return [cast(int, level.noise) for level in levels_of(network)]
 
 
 def halved(images: torch.Tensor) -> torch.Tensor:

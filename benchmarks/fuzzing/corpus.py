@@ -1,4 +1,4 @@
-"""What `fuzz_ingest` mutates: tiny files of every kind made on the fly, and small real ones where they are at hand."""
+"""What is spoilt: tiny files of every kind made on the fly, and small real ones where they are at hand."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _dicom() -> list[bytes]:
     ]
     for pixels, more in ((grey, {}), (colour, rgb), (_values(2, 24, 20), {})):
         header = dcmread(io.BytesIO(_file(pixels, **more)))
-        header.compress(RLELossless, encoding_plugin="pydicom")
+        header.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
         files.append(_written(header))
     return files
 
@@ -234,6 +234,7 @@ def _inside(data: bytes) -> bytes:
 
 def _dicomdir() -> bytes:
     files = FileSet()
+    files.UID = generate_uid(entropy_srcs=["d"])  # not drawn anew in every process
     with tempfile.TemporaryDirectory() as folder:
         files.add(dcmread(io.BytesIO(_file(_values(24, 20)))))
         files.write(folder)

@@ -1,0 +1,1 @@
+"""Spoilt files for the fuzz benchmarks."""

@@ -1,0 +1,38 @@
+"""A seeded part of the fuzz benchmark of what others send, which runs in full as ``benchmarks/fuzz_foreign.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# Workers import the script by name; last, because tests/ingest is called as benchmarks/ingest.py is.
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import fuzz_foreign
+
+from medsyn.ingest import isolation
+
+CASES = 100 * len(fuzz_foreign.TARGETS)
+
+
+def test_no_spoilt_file_of_another_ends_in_more_than_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "SILENCE", 60.0)  # of a loaded machine
+    *_, found = fuzz_foreign.fuzz(CASES, seed=1)
+    assert found["cases"] == CASES
+    assert {name: row["crashes"] + row["large"] for name, row in found["readers"].items()} == {
+        name: [] for name in fuzz_foreign.TARGETS
+    }
+    for row in found["readers"].values():
+        # Cases that all fail, or all pass, would try nothing.
+        assert row["outcomes"]["read"] > 0
+        assert len(row["outcomes"]) > 4
+        assert "timed_out" not in row["outcomes"]
+
+
+def test_a_case_is_the_same_file_each_time() -> None:
+    job = fuzz_foreign.Job(3, "")
+    first = [fuzz_foreign.spoilt(job, n) for n in range(21)]
+    assert first == [fuzz_foreign.spoilt(job, n) for n in range(21)]
+    assert len(set(first)) > 18
