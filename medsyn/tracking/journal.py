@@ -83,19 +83,19 @@ class Journal:
         for line in (folder / "journal.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 value = json.loads(line)
-            except ValueError:
+                if "journal" in value:
+                    journal.store = value["store"]
+                elif "done" in value:
+                    journal._note(entries.pop(value["done"]), value)
+                else:
+                    entries[value["entry"]] = value | {"tried": True}
+                    last, journal._next = value["at"], value["entry"] + 1
+                    if value["do"] == "create":
+                        open_runs.append(value["run"])
+                    elif value["do"] == "end":
+                        open_runs.remove(value["run"])
+            except (ValueError, KeyError, TypeError):
                 continue  # cut short by a full disk or a power failure
-            if "journal" in value:
-                journal.store = value["store"]
-            elif "done" in value:
-                journal._note(entries.pop(value["done"]), value)
-            else:
-                entries[value["entry"]] = value | {"tried": True}
-                last, journal._next = value["at"], value["entry"] + 1
-                if value["do"] == "create":
-                    open_runs.append(value["run"])
-                elif value["do"] == "end":
-                    open_runs.remove(value["run"])
         journal.pending.extend(entries.values())
         for run in reversed(open_runs):  # their process was killed
             journal.add("end", run, status="KILLED", at=last)

@@ -19,6 +19,7 @@ from medsyn.tracking.store import exists_already, is_final
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
 """MLflow's usual name for the version to use: ``models:/medsyn-xray@champion``; ``models:/medsyn-xray/latest`` is the
@@ -87,18 +88,26 @@ def register(
         FileNotFoundError: The checkpoint is gone.
         Exception: Of MLflow.
     """
+    from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
     name = order["name"]
-    earlier = [v for v in _versions(client, run_id) if v.name == name] if again else []
+    earlier = client.search_model_versions(f"run_id = '{run_id}' AND name = '{name}'") if again else []
     if earlier:
-        version = str(min(int(v.version) for v in earlier))
+        made = earlier[0]
     else:
         checkpoint = workspace / order["checkpoint"]
         if not (checkpoint / MODEL_FILES[0]).is_file():
             raise FileNotFoundError(checkpoint)
         with tempfile.TemporaryDirectory(prefix="medsyn-model-") as folder:
-            version = _version(client, experiment, run_id, checkpoint, order, Path(folder), again)
+            made = _version(client, experiment, run_id, checkpoint, order, Path(folder), again)
+    version = str(made.version)
+    client.set_logged_model_tags(
+        made.model_id, {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": name, "version": version}])}
+    )
     champion = _champion(client, name)
-    moved = champion is None or champion.version == version or _rule(order["takes_over"])(order["tags"], champion.tags)
+    moved = (
+        champion is None or str(champion.version) == version or _rule(order["takes_over"])(order["tags"], champion.tags)
+    )
     if moved:
         client.set_registered_model_alias(name, CHAMPION, version)
     return Registered(name, int(version), moved)
@@ -121,11 +130,10 @@ def _version(
     order: Mapping[str, Any],
     folder: Path,
     again: bool,
-) -> str:
+) -> ModelVersion:
     """Through the client alone, not `mlflow.pyfunc.log_model`: that would change the caller's own store and run."""
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
-    from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
     name = order["name"]
     logged = _logged(client, experiment, run_id, order, again)
@@ -138,7 +146,7 @@ def _version(
         if not exists_already(error):
             raise
     # By place, not as models:/<id>: a database resolves that in the store of the process, whatever the client's is.
-    made = client.create_model_version(
+    return client.create_model_version(
         name,
         logged.artifact_location,
         run_id,
@@ -146,9 +154,6 @@ def _version(
         description=order["description"],
         model_id=logged.model_id,
     )
-    versions = json.dumps([{"name": name, "version": made.version}])
-    client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: versions})
-    return str(made.version)
 
 
 def _logged(client: MlflowClient, experiment: str, run_id: str, order: Mapping[str, Any], again: bool) -> LoggedModel:
@@ -177,11 +182,7 @@ def _upload(
     client.finalize_logged_model(logged.model_id, "READY")
 
 
-def _versions(client: MlflowClient, run_id: str) -> list[Any]:
-    return list(client.search_model_versions(f"run_id = '{run_id}'"))
-
-
-def _champion(client: MlflowClient, name: str) -> Any:
+def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
     """The version that the alias points to."""
     version = client.get_registered_model(name).aliases.get(CHAMPION)
     return client.get_model_version(name, version) if version else None
