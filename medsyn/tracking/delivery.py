@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from medsyn.tracking import registry
@@ -123,6 +122,17 @@ def _end(store: Store, journal: Journal, entry: Entry) -> None:
 _ENTRIES = {"params": _params, "metrics": _metrics, "tags": _tags, "artifact": _artifact, "end": _end}
 
 
+_REFUSALS = {
+    "create": "does not take a run",
+    "params": "does not take some parameters",
+    "metrics": "does not take some metrics",
+    "tags": "does not take some tags",
+    "artifact": "does not take a file",
+    "model": "cannot register the generator",
+    "end": "cannot end a run",
+}
+
+
 def _with_tag(store: Store, local: str) -> list[Run]:
     """Runs in MLflow by their local id, oldest first."""
     client = store.client
@@ -135,7 +145,6 @@ def _known(store: Store, value: str) -> str:
     return str(found[0].info.run_id) if found else value
 
 
-def _tell(entry: Mapping[str, Any], error: Exception) -> None:
+def _tell(entry: Entry, error: Exception) -> None:
     # The text of the error may quote the address with its password.
-    what = "cannot register the generator" if entry["do"] == "model" else f"does not take the {entry['do']} of a run"
-    log.warning("MLflow %s (%s); going on without", what, type(error).__name__)
+    log.warning("MLflow %s (%s); going on without", _REFUSALS[entry["do"]], type(error).__name__)

@@ -70,17 +70,22 @@ class Journal:
             except (OSError, Timeout):
                 continue
             try:
-                if (folder / "journal.jsonl").is_file():  # not delivered by another process meanwhile
-                    yield cls._read(folder, lock)
+                journal = cls._read(folder, lock)
+                if journal is not None:
+                    yield journal
             finally:
                 lock.release()
 
     @classmethod
-    def _read(cls, folder: Path, lock: FileLock) -> Journal:
+    def _read(cls, folder: Path, lock: FileLock) -> Journal | None:
+        try:
+            lines = (folder / "journal.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return None  # delivered by another process meanwhile
         journal, last = cls(folder, lock, ""), 0
         entries: dict[int, Entry] = {}
         open_runs: list[str] = []
-        for line in (folder / "journal.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in lines:
             try:
                 value = json.loads(line)
                 if "journal" in value:
@@ -123,10 +128,10 @@ class Journal:
         """MLflow has it, or will never take it.
 
         Args:
-            entry: The first of `pending`.
+            entry: The first that is pending.
             facts: ``run_id`` and ``doubtful`` of a run.
         """
-        self.pending.remove(entry)
+        self.pending.popleft()
         self._note(entry, facts)
         self._write({"done": entry["entry"], **facts})
         if entry["do"] == "artifact":

@@ -49,7 +49,7 @@ class Outbox:
         self.journal = Journal.begin(workspace, stage, address(workspace))
         self._behind = True
         self._not_before = 0.0
-        self._told = False
+        self._told = self._promised = False
 
     def add(self, do: str, run: str, file: Path | None = None, **values: Any) -> Registered | None:
         """Note it down, and send it if the store answers."""
@@ -62,8 +62,8 @@ class Outbox:
         """One more attempt; what is left after it waits for the next command."""
         self._send(float("inf"))
         self.journal.close()
-        if self.journal.pending and not self.journal.kept:
-            log.warning("what MLflow misses could not be kept either: its record of this run is lost or incomplete")
+        if self.journal.pending and not self.journal.kept and self._promised:
+            log.warning("MLflow still misses this run, and %s could not be written to the end", self.journal.folder)
 
     def _send(self, seconds: float) -> Registered | None:
         begun = time.monotonic()
@@ -85,11 +85,10 @@ class Outbox:
     def _tell(self, error: Exception) -> None:
         if not self._told:
             # The text of the error may quote the address with its password.
-            log.warning(
-                "MLflow does not answer (%s); going on, what it misses waits in %s",
-                type(error).__name__,
-                self.journal.folder.parent,
-            )
+            self._promised = self.journal.kept
+            place = self.journal.folder.parent
+            then = f"what it misses waits in {place}" if self._promised else f"{place} cannot be written, so it is lost"
+            log.warning("MLflow does not answer (%s); going on, %s", type(error).__name__, then)
         self._told = True
 
 

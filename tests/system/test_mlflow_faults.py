@@ -9,69 +9,24 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chain import STAGES, Listener, Undisturbed, journals, results
 from commands import medsyn
-from helpers import fresh_workspace
 from mlflow import MlflowClient
 from mlflow_server import MlflowServer
 from orthanc import Proxy, Request
 
 from medsyn import stages, tracking
-from medsyn.augment.verification import VerifyOptions
-from medsyn.augment.verification import run as verify
-from medsyn.config import AugmentOptions, EvaluateOptions, IngestOptions, TrainOptions
-from medsyn.data import Dataset
 from medsyn.tracking import outbox
-from medsyn.workspace import DATASET, EVALUATION, GENERATOR, SYNTHETIC, Workspace, read_json
+from medsyn.workspace import Workspace
 
 pytestmark = pytest.mark.system
 
-STAGES = {
-    "ingest": IngestOptions(sample_subjects=40, size=32, workers=1),
-    "train-gan": TrainOptions(budget="1kimg", batch=32, threads=1),
-    "augment": AugmentOptions(n=20, formats=["png"], balance="equal", workers=1, threads=1),
-    "evaluate": EvaluateOptions(seeds=2, steps=2, ratios=[0.5], bootstrap=100, threads=1),
-}
 MEASURED = ("seconds", "images_per_second")
 """Metrics that are never the same twice."""
-
-Act = Callable[[], None]
-
-
-class Listener:
-    """Does something at given events of a stage, and counts them."""
-
-    def __init__(self, acts: dict[int, Act] | None = None) -> None:
-        self.events, self.acts = 0, acts or {}
-
-    @contextmanager
-    def task(self, label: str, total: float) -> Iterator[Listener]:
-        yield self
-
-    def say(self, text: str) -> None:
-        self.update(0)
-
-    def update(self, done: float, note: str = "") -> None:
-        self.events += 1
-        if act := self.acts.pop(self.events, None):
-            act()
-
-
-def results(workspace: Workspace) -> dict[str, Any]:
-    """What the stages have made, but for times and ids of runs."""
-    report = read_json(workspace.latest(EVALUATION) / EVALUATION.main_file)
-    made = workspace.latest(SYNTHETIC)
-    assert verify(VerifyOptions(share=1.0), workspace).ok
-    return {
-        "dataset": Dataset.open(workspace.latest(DATASET)).digest,
-        "generator": read_json(workspace.latest(GENERATOR) / GENERATOR.main_file)["digest"],
-        "synthetic": (made / "manifest.parquet").read_bytes(),
-        "evaluation": [report[part] for part in ("verdict", "arms", "fidelity", "copying")],
-    }
 
 
 def contents(url: str) -> dict[str, Any]:
@@ -112,23 +67,10 @@ def contents(url: str) -> dict[str, Any]:
 _IDS = ("mlflow.parentRunId", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
 
 
-def left(workspace: Workspace) -> list[Path]:
-    return sorted((workspace.path / "tracking").iterdir()) if (workspace.path / "tracking").exists() else []
-
-
 @pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, empty_store: Path
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
-    """Results, what the workspace's own database has, and how many events each stage has."""
-    workspace = fresh_workspace(tmp_path_factory.mktemp("undisturbed"), empty_store)
-    events = {}
-    for stage, options in STAGES.items():
-        listener = Listener()
-        stages.run(stage, options, workspace, listener)
-        events[stage] = listener.events
-    assert left(workspace) == []
-    return results(workspace), contents(tracking.uri(workspace)), events
+def told(undisturbed: Undisturbed) -> dict[str, Any]:
+    """What MLflow has when nothing happens."""
+    return contents(tracking.uri(undisturbed.workspace))
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +98,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_killed_and_started_again_in_each_stage(
-    undisturbed: tuple[Any, Any, dict[str, int]],
+    undisturbed: Undisturbed,
+    told: dict[str, Any],
     servers: Callable[[], MlflowServer],
     workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    expected, told, events = undisturbed
+    events = undisturbed.events
     server = servers()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     for stage, options in STAGES.items():
@@ -171,27 +114,28 @@ def test_killed_and_started_again_in_each_stage(
         listener = Listener(acts)
         stages.run(stage, options, workspace, listener)
         assert not listener.acts, "it was never killed, or not started again"
-        assert left(workspace) == [], stage
+        assert journals(workspace) == [], stage
         assert len([r for r in caplog.records if r.levelno >= logging.WARNING and "MLflow" in r.message]) <= 1
-    assert results(workspace) == expected
+    assert results(workspace) == undisturbed.results
     assert contents(server.url) == told
 
 
 def test_away_for_whole_stages(
-    undisturbed: tuple[Any, Any, dict[str, int]],
+    undisturbed: Undisturbed,
+    told: dict[str, Any],
     servers: Callable[[], MlflowServer],
     workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected, told, events = undisturbed
+    events = undisturbed.events
     server = servers()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     stages.run("ingest", STAGES["ingest"], workspace, Listener({events["ingest"] // 2: server.kill}))
     assert stages.run("train-gan", STAGES["train-gan"], workspace).registered is None
-    assert len([p for p in left(workspace) if p.is_dir()]) == 2
+    assert len([p for p in journals(workspace) if p.is_dir()]) == 2
     server.start()
     stages.run("augment", STAGES["augment"], workspace)
-    assert left(workspace) == []
+    assert journals(workspace) == []
     stages.run("evaluate", STAGES["evaluate"], workspace, Listener({events["evaluate"] // 2: server.kill}))
     away = medsyn("deliver", "-w", workspace.path, cwd=workspace.path, MLFLOW_TRACKING_URI=server.url)
     assert away.returncode == 5
@@ -200,20 +144,21 @@ def test_away_for_whole_stages(
     server.start()
     back = medsyn("deliver", "-w", workspace.path, cwd=workspace.path, MLFLOW_TRACKING_URI=server.url)
     assert back.returncode == 0, back.stderr
-    assert left(workspace) == []
-    assert results(workspace) == expected
+    assert journals(workspace) == []
+    assert results(workspace) == undisturbed.results
     assert contents(server.url) == told
 
 
 def test_answers_that_are_lost_and_a_server_that_hangs(
-    undisturbed: tuple[Any, Any, dict[str, int]],
+    undisturbed: Undisturbed,
+    told: dict[str, Any],
     servers: Callable[[], MlflowServer],
     workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
     quick: None,
 ) -> None:
     """A third of the requests fail, half of them after the server has done what was asked."""
-    expected, told, events = undisturbed
+    events = undisturbed.events
     server = servers()
     proxy, rng, failed = Proxy(server), random.Random(0), Counter[str]()
 
@@ -233,6 +178,6 @@ def test_answers_that_are_lost_and_a_server_that_hangs(
     tracking.deliver(workspace)
     proxy.close()
     assert min(failed.values()) > 10
-    assert left(workspace) == []
-    assert results(workspace) == expected
+    assert journals(workspace) == []
+    assert results(workspace) == undisturbed.results
     assert contents(server.url) == told
