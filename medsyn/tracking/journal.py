@@ -79,7 +79,7 @@ class Journal:
     @classmethod
     def _read(cls, folder: Path, lock: FileLock) -> Journal | None:
         try:
-            lines = (folder / "journal.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = (folder / "journal.jsonl").read_text(encoding="utf-8", errors="replace").split("\n")
         except OSError:
             return None  # delivered by another process meanwhile
         journal, last = cls(folder, lock, ""), 0
@@ -156,7 +156,7 @@ class Journal:
         line = json.dumps({k: v for k, v in value.items() if k != "tried"}, ensure_ascii=False)
         try:
             with open(self.folder / "journal.jsonl", "a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                file.write("\n" + line)  # what was cut short before does not spoil it
         except OSError:
             self.kept = False  # it goes on in memory
 

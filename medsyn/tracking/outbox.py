@@ -72,15 +72,12 @@ class Outbox:
                 # First, so that runs find those that they continue.
                 _earlier(self._store)
                 self._behind = False
-            registered = delivery.deliver(self._store, self.journal, seconds)
+            return delivery.deliver(self._store, self.journal, seconds)
         except Exception as error:
             now = time.monotonic()
             self._not_before = now + max(PAUSE, SHARE * (now - begun))
             self._tell(error)
             return None
-        if self._told:
-            log.info("MLflow answers again")
-        return registered
 
     def _tell(self, error: Exception) -> None:
         if not self._told:
