@@ -164,7 +164,7 @@ def test_what_is_refused_for_good_is_told_and_stands_in_nobodys_way(
 
 
 def test_a_predecessor_that_was_tracked_while_nobody_answered_is_found(
-    workspace: Workspace, failing: list[type[Exception]], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create_run = MlflowClient.create_run
 
@@ -175,15 +175,15 @@ def test_a_predecessor_that_was_tracked_while_nobody_answered_is_found(
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "create_run", lost)
         with tracking.start(workspace, "ingest", "xray") as first:
-            pass
-    assert first.id.startswith("local-")
-    with tracking.start(workspace, "train-gan", "xray", {"medsyn.parent_run": first.id}) as second:
+            written = first.id
+    assert written.startswith("local-")
+    with tracking.start(workspace, "train-gan", "xray", {"medsyn.parent_run": written}) as second:
         pass
     runs = {r.data.tags["medsyn.stage"]: r for r in client(workspace).search_runs(["1"])}
     assert sorted(runs) == ["ingest", "train-gan"]
     assert len(client(workspace).search_runs(["1"])) == 2
     assert runs["train-gan"].data.tags["medsyn.parent_run"] == runs["ingest"].info.run_id
-    assert runs["ingest"].data.tags["medsyn.run"] == first.id
+    assert runs["ingest"].data.tags["medsyn.run"] == written
     assert second.id == runs["train-gan"].info.run_id
 
 

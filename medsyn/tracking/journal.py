@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,8 @@ class Journal:
         """Let go of it; without anything pending it vanishes."""
         if not self.pending:
             shutil.rmtree(self.folder, ignore_errors=True)
-            Path(self._lock.lock_file).unlink(missing_ok=True)
+            with suppress(OSError):
+                Path(self._lock.lock_file).unlink()
         self._lock.release()
 
     def _note(self, entry: Entry, facts: Mapping[str, Any]) -> None:
