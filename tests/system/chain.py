@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from helpers import fresh_workspace
 
@@ -78,11 +79,13 @@ def results(workspace: Workspace) -> dict[str, Any]:
     )
     Dataset.open(dataset).verify()
     assert verify(VerifyOptions(share=1.0), workspace).ok
+    judged = pd.read_parquet(made / "manifest.parquet")
     report = read_json(evaluation / EVALUATION.main_file)
     return {
         "dataset": Dataset.open(dataset).digest,
         "generator": read_json(generator / GENERATOR.main_file)["digest"],
-        "synthetic": (made / "SHA256SUMS").read_text().split("images/", 1)[1],
+        # Not the files: each names the run that its generator came from.
+        "synthetic": judged[["index", "label", "accepted", "pixel_digest"]].to_dict("list"),
         "evaluation": [report[part] for part in ("verdict", "arms", "fidelity", "copying")],
     }
 
