@@ -157,6 +157,14 @@ def sent(result: Any) -> None:
         warn(f"{n} instances were taken with a warning ({what})")
 
 
+def delivered(result: Any, store: str) -> None:
+    """Print what MLflow has got that it had missed."""
+    n = result.delivered
+    out.print(f"[green]✓[/] {n} runs delivered" if n else "MLflow has missed nothing", f"({escape(store)})")
+    for other in sorted(set(result.elsewhere)):
+        warn(f"{result.elsewhere.count(other)} runs wait for {other}: name it with MLFLOW_TRACKING_URI")
+
+
 def _augment(result: Any) -> None:
     counts = ", ".join(f"{c} {n}" for c, n in result.images_per_class.items())
     out.print(f"[green]✓[/] synthetic set [bold]{escape(result.path.name)}[/]: {result.n} images ({escape(counts)})")

@@ -48,6 +48,16 @@ def doctor(workspace: WorkspaceOption = None) -> None:
     raise typer.Exit(ExitCode.OK if healthy else ExitCode.ENVIRONMENT)
 
 
+@app.command(epilog="Example: [bold]medsyn deliver[/]", rich_help_panel=PANEL)
+def deliver(workspace: WorkspaceOption = None) -> None:
+    """Give MLflow what it missed while it did not answer; stages do so by themselves."""
+    from medsyn import tracking
+
+    with guard():
+        opened = open_workspace(workspace)
+        terminal.delivered(tracking.deliver(opened), tracking.shown_uri(opened))
+
+
 def run_pipeline(path: str | Path, folder: Path | None) -> None:
     from medsyn import tracking
     from medsyn.config import load_pipeline

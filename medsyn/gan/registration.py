@@ -45,7 +45,7 @@ def register(mlflow: Run, path: Path, config: Mapping[str, Any]) -> Registered |
         f"Generator {path.name}: {config['recipe']}, {plan['kimg']:g} kimg planned.{told} "
         "Makes synthetic images; for research, not for diagnosis. card.md in the artifacts tells the rest.",
         tags,
-        lambda champion: takes_over({key: str(value) for key, value in tags.items()}, champion),
+        takes_over,
     )
 
 

@@ -79,7 +79,7 @@ def train(session: Session, workspace: Workspace, listener: Listener) -> None:
     """To the end, or to where the listener ends it."""
     folder = Unfinished.create(workspace, "toy")
     try:
-        session.train(folder, listener, Run(None, "", None), [])
+        session.train(folder, listener, Run(), [])
     except KeyboardInterrupt:
         pass
     finally:

@@ -6,20 +6,39 @@ import json
 import logging
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import environment
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from medsyn import tracking
 from medsyn.config import TrainOptions
-from medsyn.gan import TrainResult, run
+from medsyn.errors import EnvironmentFault
+from medsyn.gan import TrainResult, registration, run
 from medsyn.gan.registration import takes_over
 from medsyn.workspace import Workspace, read_json
 
 NAME = "medsyn-xray"
+STEPS = (
+    "create_logged_model",
+    "log_model_artifacts",
+    "finalize_logged_model",
+    "log_outputs",
+    "create_registered_model",
+    "create_model_version",
+    "set_logged_model_tags",
+    "set_registered_model_alias",
+)
+"""Requests that a registration consists of."""
+
 LOAD = """
 import os, sys, mlflow, pandas
 model = mlflow.pyfunc.load_model(sys.argv[1])
@@ -125,7 +144,7 @@ def test_a_registry_that_refuses_ends_nothing(
     workspace: Workspace, toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("https://someone:secret@example.org")
+        raise MlflowException("https://someone:secret@example.org", INVALID_PARAMETER_VALUE)
 
     monkeypatch.setattr(MlflowClient, "create_model_version", refuse)
     with caplog.at_level(logging.WARNING, "medsyn"):
@@ -135,6 +154,45 @@ def test_a_registry_that_refuses_ends_nothing(
     assert client(workspace).get_run(result.mlflow_run).info.status == "FINISHED"
     assert "cannot register" in caplog.text
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_registration_that_breaks_off_is_finished_later(
+    trained: tuple[Workspace, TrainResult], workspace: Workspace, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """The store goes away at each step, before or after it has done it: one model and one version in the end."""
+    path = trained[1].path
+    broken = Counter[str]()
+
+    def breaking(name: str) -> Callable[..., Any]:
+        method = getattr(MlflowClient, name)
+
+        def once(*given: Any, **named: Any) -> Any:
+            broken[name] += 1
+            if broken[name] > 1:
+                return method(*given, **named)
+            if late:
+                method(*given, **named)
+            raise ConnectionError
+
+        return once
+
+    for name in STEPS:
+        monkeypatch.setattr(MlflowClient, name, breaking(name))
+    with tracking.start(workspace, "train-gan", "xray") as mlflow:
+        assert registration.register(mlflow, path, read_json(path / "config.json")) is None
+    for _ in STEPS:
+        with suppress(EnvironmentFault):
+            tracking.deliver(workspace)
+    assert set(broken) == set(STEPS)
+    assert not [p for p in (workspace.path / "tracking").iterdir() if p.is_dir()]
+    store = client(workspace)
+    (version,) = store.search_model_versions()
+    assert store.get_model_version_by_alias(NAME, "champion").version == version.version
+    (logged,) = store.search_logged_models([store.get_experiment_by_name("medsyn").experiment_id])
+    assert logged.status == "READY"
+    assert len(store.get_run(version.run_id).outputs.model_outputs) == 1
+    assert store.get_run(version.run_id).info.status == "FINISHED"
 
 
 def test_trainings_within_another_stage_are_not_registered(workspace: Workspace, toy: Path) -> None:

@@ -49,5 +49,7 @@ def snapshot(folder: Path) -> set[str]:
         return set()
     shown = {f"{kind.name}/{path.name}" for kind in folder.iterdir() if kind.is_dir() for path in kind.iterdir()}
     return {
-        name for name in shown if not name.endswith(".lock") and name.split("/")[0] not in ("cache", "logs", "private")
+        name
+        for name in shown
+        if not name.endswith(".lock") and name.split("/")[0] not in ("cache", "logs", "private", "tracking")
     }

@@ -1,3 +1,4 @@
-"""Fixtures of the tests with servers."""
+"""Fixtures of several tests here."""
 
+from chain import undisturbed  # noqa: F401
 from orthanc import allowed, orthanc, proxy, waits  # noqa: F401

@@ -142,11 +142,11 @@ class Proxy:
     """Hands requests on to a server, as the rule lets it; keeps them all.
 
     Args:
-        orthanc: The server.
+        orthanc: The server, or another one with a port.
         certificate: PEM with key and certificate: TLS instead of plain HTTP, as where a web server stands before it.
     """
 
-    def __init__(self, orthanc: Orthanc, certificate: Path | None = None) -> None:
+    def __init__(self, orthanc: Any, certificate: Path | None = None) -> None:
         self._scheme = "https" if certificate else "http"
         self.requests: list[Request] = []
         self.rule: Callable[[Request], None] = lambda request: None
@@ -179,7 +179,7 @@ class Proxy:
                 self.wfile.write(content[: request.cut])
                 self.close_connection = request.cut is not None
 
-            do_GET = do_POST = _serve
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -193,7 +193,7 @@ class Proxy:
         Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     @staticmethod
-    def forward(orthanc: Orthanc, request: Request) -> tuple[int, dict[str, str], bytes]:
+    def forward(orthanc: Any, request: Request) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=30)
         kept = ("Authorization", "Accept", "Content-Type")
         try:
@@ -208,8 +208,12 @@ class Proxy:
         return response.status, {"Content-Type": response.headers.get("Content-Type", "")}, content
 
     @property
+    def address(self) -> str:
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
     def url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/dicom-web"
+        return f"{self.address}/dicom-web"
 
     def asked(self, method: str, part: str = "") -> list[Request]:
         return [r for r in self.requests if r.method == method and part in r.path]
