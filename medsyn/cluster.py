@@ -290,7 +290,9 @@ def _client(address: str) -> Client:
             "dask is not installed", where="--cluster", mend="Install it with 'pip install medsyn[cluster]'."
         ) from None
     try:
-        return Client(address, timeout=CONNECTING, set_as_default=False, name="medsyn")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of versions that differ: `admit` has an error for that
+            return Client(address, timeout=CONNECTING, set_as_default=False, name="medsyn")
     except (OSError, ValueError, RuntimeError) as error:
         raise EnvironmentFault(
             f"no scheduler answers ({type(error).__name__})",
@@ -318,17 +320,15 @@ def _admit_all(client: Client, cluster: Cluster, ticket: Ticket, address: str, p
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Dask's own words on the screen: what matters of them comes as an error."""
+    with suppress(ImportError):
+        import distributed  # noqa: F401  # sets levels of its own
     names = ("distributed", "distributed.client", "distributed.core", "tornado.application", "asyncio")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with suppress(ImportError):
-            import distributed  # noqa: F401  # sets levels of its own
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
