@@ -29,7 +29,7 @@ from medsyn.progress import Progress
 from medsyn.workspace import Workspace
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Worker
 
 B = TypeVar("B")
 
@@ -91,17 +91,18 @@ def _code() -> str:
 # ---- on a worker
 
 
-def admit(ticket: Ticket) -> None:
-    """Check this worker, once for each command.
+def admit(ticket: Ticket, worker: Worker) -> None:
+    """Check a worker, once for each command.
+
+    Args:
+        ticket: What it must have.
+        worker: The one that this is called on.
 
     Raises:
         EnvironmentFault: It has other versions or several threads, or does not see the command's files.
     """
     if ticket.token in _admitted:
         return
-    from distributed import get_worker
-
-    worker = get_worker()
     where = f"worker {worker.address} on {platform.node()}"
     own = facts(torch=ticket.torch)
     for name in dict.fromkeys((*ticket.facts, *own)):
@@ -134,13 +135,15 @@ def admit(ticket: Ticket) -> None:
     _admitted.add(ticket.token)
 
 
-async def _admit_beside(ticket: Ticket) -> None:
+async def _admit_beside(ticket: Ticket, dask_worker: Worker) -> None:
     """As `admit`, without keeping the worker from answering the scheduler."""
-    await asyncio.to_thread(admit, ticket)
+    await asyncio.to_thread(admit, ticket, dask_worker)
 
 
 def _task(ticket: Ticket, call: bytes) -> bytes:
-    admit(ticket)
+    from distributed import get_worker
+
+    admit(ticket, get_worker())
     function, arguments = pickle.loads(call)
     return pickle.dumps(function(*arguments))
 
@@ -197,6 +200,8 @@ class Cluster(Executor):
             self._settle(future, result=pickle.loads(done.result()))
         elif isinstance(error, KilledWorker):
             self._settle(future, self._killed(error.allowed_failures + 1, error.last_worker.address))
+        elif "No module named 'medsyn" in str(error):  # Dask tells of what it cannot unpickle in words alone
+            self._settle(future, _unfit(error, self._where))
         else:
             self._settle(future, error)
 
@@ -308,13 +313,17 @@ def _admit_all(client: Client, cluster: Cluster, ticket: Ticket, address: str, p
     for worker, error in client.run(_admit_beside, ticket, on_error="return").items():
         if isinstance(error, MedsynError):
             raise error
-        if isinstance(error, ImportError | AttributeError | pickle.UnpicklingError):
-            raise EnvironmentFault(
-                f"cannot load medsyn {medsyn.__version__} ({type(error).__name__})",
-                where=f"worker {worker}",
-                mend="Run workers in the environment of the command.",
-            )
+        if error is not None and not isinstance(error, OSError):  # that of a worker that has just died
+            raise _unfit(error, f"worker {worker}")
     progress.say(f"Cluster: {cluster.places} workers at {address}")
+
+
+def _unfit(error: BaseException, where: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"cannot load medsyn {medsyn.__version__} ({error})",
+        where=where,
+        mend="Run workers in the environment of the command.",
+    )
 
 
 @contextmanager
