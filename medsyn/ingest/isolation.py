@@ -57,7 +57,7 @@ def mapper(processes: int | None, files: int, cluster: Executor | None = None) -
 
 
 def alone(function: Callable[[A], B], item: A) -> B:
-    """Work on one item in a process of its own, which a file may take down without the cluster's worker.
+    """Work on one item in a process beside this one, which a file may take down without the cluster's worker.
 
     Raises:
         EnvironmentFault: A file is not there: this machine does not see what the command saw.
@@ -70,8 +70,10 @@ def alone(function: Callable[[A], B], item: A) -> B:
                 mend="Mount scans under the same path everywhere; if it was deleted meanwhile, run the command again.",
             )
     current_process().daemon = False  # Dask starts its workers as daemons, which must not have children
-    with workers(1) as over:
-        (result,) = over(function, [item])
+    if not _beside:
+        _beside.append(_Worker())
+    with compute.one_thread():
+        (result,) = _map(_beside, function, [item])
     return result
 
 
@@ -158,6 +160,10 @@ class _Worker:
                 self._process.kill()
                 self._process.join()
             self._process, self.item = None, None
+
+
+_beside: list[_Worker] = []
+"""The process of `alone`: kept, since decoders take long to import."""
 
 
 def _work(pipe: Connection, signs: Any) -> None:

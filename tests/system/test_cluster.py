@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from augment.sets import augment, contents, prepare
 from commands import environment, medsyn
 from dask_processes import PATHS, Dask, dask, killer, until
+from deadly import Leaf, die, read
 from helpers import fresh_workspace
 
 from medsyn import cluster, compute
@@ -25,7 +26,6 @@ from medsyn.config import AugmentOptions, EvaluateOptions, IngestOptions, valida
 from medsyn.data.sample import write_sample
 from medsyn.errors import EnvironmentFault, UsageError
 from medsyn.ingest import isolation
-from medsyn.ingest.source import Refused
 from medsyn.progress import SILENT, Silent
 from medsyn.workspace import DATASET, EVALUATION, SYNTHETIC, Workspace, read_json
 
@@ -346,27 +346,9 @@ def test_a_task_that_kills_workers(own: Workspace, tmp_path: Path) -> None:
         assert pool.submit(pow, 2, 5).result(timeout=120) == 32
 
 
-@dataclass(frozen=True)
-class Leaf:
-    number: int
-    path: str
-    does: Callable[[], object] = bool
-    refused: Refused | None = None
-
-
-def read(leaves: list[Leaf]) -> list[str]:
-    found = []
-    for leaf in leaves:
-        isolation.at(leaf.number)
-        if not leaf.refused:
-            leaf.does()
-        found.append(leaf.refused.reason if leaf.refused else "good")
-    return found
-
-
 def test_a_file_that_kills_its_reader_costs_itself_alone(own: Workspace, two: Dask, films: Path) -> None:
     there = str(films)
-    deadly = [Leaf(1, there), Leaf(2, there, _die), Leaf(3, there)]
+    deadly = [Leaf(1, there), Leaf(2, there, die), Leaf(3, there)]
     with cluster.connected(two.address, own, SILENT, torch=False) as pool, two.client() as client:
         before = client.run(_pid)
         with isolation.mapper(None, isolation.IN_PROCESS, pool) as over:
@@ -374,10 +356,6 @@ def test_a_file_that_kills_its_reader_costs_itself_alone(own: Workspace, two: Da
             with pytest.raises(EnvironmentFault, match="does not see the file of input 9"):
                 list(over(read, [[Leaf(9, str(films / "gone"))]]))
         assert client.run(_pid) == before
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def _pid() -> int:
