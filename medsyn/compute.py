@@ -8,7 +8,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
@@ -308,3 +308,17 @@ def map_ordered(pool: Executor, function: Callable[[A], B], items: Iterable[A]) 
         if not pending:
             return
         yield pending.popleft().result()
+
+
+def map_as_done(pool: Executor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[tuple[int, B]]:
+    """Like `map_ordered`, in the order in which results come, with their places: so that each can be kept at once."""
+    pending: dict[Future[B], int] = {}
+    source = enumerate(items)
+    while True:
+        new = islice(source, max(0, under_way(pool) - len(pending)))
+        pending |= {pool.submit(function, item): place for place, item in new}
+        if not pending:
+            return
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=lambda f: f.exception() is not None):  # what is good first: nothing is lost
+            yield pending.pop(future), future.result()

@@ -114,7 +114,8 @@ class Engine:
             done += 1
             told(done, f"{job.classifier}: {job.plan.name}")
         rest = [j for j in missing if j.classifier != "probe"]
-        for job, found in zip(rest, self._side_by_side([self._order(j) for j in rest]), strict=True):
+        for place, found in self._side_by_side([self._order(j) for j in rest]):
+            job = rest[place]
             self._keep(job, found)
             done += 1
             told(done, f"{job.classifier}: {job.plan.name}")
@@ -208,15 +209,15 @@ class Engine:
             device=str(self.device),
         )
 
-    def _side_by_side(self, orders: list[Order]) -> Iterator[dict[str, np.ndarray]]:
-        """Results in order; on CPU one process a core with one thread each, which small networks use best."""
+    def _side_by_side(self, orders: list[Order]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Results with their places; on CPU one process a core with one thread each, which small networks use best."""
         workers = torch.get_num_threads()
         if self.cluster is None and (self.device.type != "cpu" or min(workers, len(orders)) < 2):
-            yield from map(_work, orders)
+            yield from enumerate(map(_work, orders))
             return
         if self._pool is None:  # kept: a worker takes seconds to start
             self._pool = self._open.enter_context(compute.executor(workers, self.cluster))
-        yield from compute.map_ordered(self._pool, _work, orders)
+        yield from compute.map_as_done(self._pool, _work, orders)
 
     def _probe(self, job: Job) -> dict[str, np.ndarray]:
         images = self._images(job.where)
