@@ -184,7 +184,7 @@ class Cluster(Executor):
         # Pickled here: Dask would look into every list for futures, and give back arrays that nobody may write to.
         inner = self._pool.submit(_task, self._ticket, pickle.dumps((fn, args)))
         inner.add_done_callback(lambda done: self._take(future, done))
-        future.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
+        future.add_done_callback(lambda done: self._drop(inner) if done.cancelled() else None)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -197,13 +197,22 @@ class Cluster(Executor):
         if done.cancelled():
             self._settle(future, self._lost())
         elif (error := done.exception()) is None:
-            self._settle(future, result=pickle.loads(done.result()))
+            try:
+                result = pickle.loads(done.result())
+            except Exception as unreadable:  # or nobody would hear of it
+                self._settle(future, unreadable)
+            else:
+                self._settle(future, result=result)
         elif isinstance(error, KilledWorker):
             self._settle(future, self._killed(error.allowed_failures + 1, error.last_worker.address))
         elif "No module named 'medsyn" in str(error):  # Dask tells of what it cannot unpickle in words alone
             self._settle(future, _unfit(error, self._where))
         else:
             self._settle(future, error)
+
+    def _drop(self, inner: Future[bytes]) -> None:
+        if self._client.status == "running":  # otherwise the scheduler has forgotten it, or is gone
+            inner.cancel()
 
     def _settle(self, future: Future[Any], error: BaseException | None = None, result: Any = None) -> None:
         self._open.discard(future)
@@ -219,9 +228,10 @@ class Cluster(Executor):
         while not self._ended.wait(_LOOK):
             try:
                 self.places = sum(self._client.nthreads().values())
-            except Exception:  # whatever a closing connection raises
+            except (Exception, asyncio.CancelledError):  # whatever a closing connection raises
                 self.places = 0
-            seen = time.monotonic() if self.places else seen
+            if self.places or not self._open:
+                seen = time.monotonic()
             if self._client.status != "running" or self._client.scheduler_comm is not connection:
                 self._fault = self._lost()
             elif time.monotonic() - seen > PATIENCE:
