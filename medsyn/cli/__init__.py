@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.errors import ExitCode, UsageError
 
@@ -37,6 +37,8 @@ def main() -> None:
         command = context.command_path if context else "medsyn"
         message = error.format_message()  # empty where help was shown for want of a command
         if message:
-            terminal.fail(UsageError(message, where=command, mend=f"See '{command} --help'.").line())
+            # A wrong option keeps those after it from being read.
+            manner.current.as_json |= "--json" in sys.argv
+            terminal.fail(UsageError(message, where=command, mend=f"See '{command} --help'."), ExitCode.USAGE)
         code = ExitCode.USAGE
     sys.exit(code if isinstance(code, int) else 0)

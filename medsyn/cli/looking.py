@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import DeviceOption, ModalityOption, ThreadsOption, WorkspaceOption
@@ -22,13 +22,16 @@ def inspect_dataset(
     dataset: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
     modality: ModalityOption = None,
     html: Annotated[Path | None, typer.Option(help="File or folder of the page; default: in the workspace.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON; a page only with --html.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Show what is in a dataset: counts, confounders, grey values, leaks; in the terminal and as HTML."""
+    """Show what is in a dataset: counts, confounders, grey values, leaks; in the terminal and as HTML.
+
+    With --json, a page only where --html names one.
+    """
     with guard():
         from medsyn.inspection import console, stage
 
+        json = manner.current.as_json
         found = stage.run(open_workspace(workspace), dataset, modality, html, write_page=html is not None or not json)
         console.tell(found, as_json=json)
 
@@ -53,4 +56,9 @@ def explore(
         options = validate(ExploreOptions, given, where="medsyn explore")
         from medsyn.exploration import stage
 
-        terminal.explored(stage.run(options, opened))
+        found = stage.run(options, opened)
+        if manner.current.as_json:
+            manner.answer({"command": "explore", **vars(found)})
+            return
+        with terminal.hushed():
+            terminal.explored(found)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import WorkspaceOption
@@ -23,7 +23,6 @@ def verify(
     generator: Annotated[
         str | None, typer.Option(help="Folder or name; default: found by the digest that the set names.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     seed: Annotated[int | None, typer.Option(help="Which images are made again.")] = None,
     device: Annotated[str | None, typer.Option(help="Default: the kind that made the set, where it is here.")] = None,
     workspace: WorkspaceOption = None,
@@ -31,13 +30,13 @@ def verify(
     """Check a synthetic set: every file, the manifest, and a sample of its images made again."""
     arguments = locals()
     with guard():
-        opened, as_json = open_workspace(arguments.pop("workspace")), arguments.pop("json")
+        opened = open_workspace(arguments.pop("workspace"))
         given = {key: value for key, value in arguments.items() if value is not None}
         from medsyn.augment import verification
 
         options = validate(verification.VerifyOptions, given, where="medsyn verify")
         result = verification.run(options, opened, terminal.Terminal())
-        terminal.verified(result, as_json=as_json)
+        terminal.verified(result, as_json=manner.current.as_json)
         if not result.ok:
             raise result.error()
 
@@ -56,4 +55,9 @@ def send(
         path = opened.chosen(SYNTHETIC, synthetic)
         from medsyn.pacs.sending import send as send_set
 
-        terminal.sent(send_set(path, to, terminal.Terminal()))
+        done = send_set(path, to, terminal.Terminal())
+        if manner.current.as_json:
+            manner.answer({"command": "send", **vars(done)})
+            return
+        with terminal.hushed():
+            terminal.sent(done)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, log, open_workspace
 from medsyn.cli.options import DeviceOption, ModalityOption, SeedOption, ThreadsOption, WorkspaceOption
@@ -205,12 +205,16 @@ def stage(name: str, arguments: dict[str, Any]) -> None:
         given = {key: value for key, value in arguments.items() if value not in (None, [])}
         options = validate(STAGES[name], given, where=f"medsyn {name}")
         result = run_stage(name, options, workspace)
-        if name == "evaluate":
-            from medsyn import tracking
+        if manner.current.as_json:
+            manner.answer(facts(name, result))
+            return
+        with terminal.hushed():
+            if name == "evaluate":
+                from medsyn import tracking
 
-            terminal.ui_hint(tracking.ui_hint(workspace))
-        elif name != "ingest" or result.images_per_class:
-            terminal.show_next(name, result, folder)
+                terminal.ui_hint(tracking.ui_hint(workspace))
+            elif name != "ingest" or result.images_per_class:
+                terminal.show_next(name, result, folder)
 
 
 def run_stage(name: str, options: Any, workspace: Workspace) -> Any:
@@ -219,5 +223,16 @@ def run_stage(name: str, options: Any, workspace: Workspace) -> Any:
     log.info("%s started", name)
     result = stages.run(name, options, workspace, terminal.Terminal())
     log.info("%s finished: %s", name, result.path.name)
-    terminal.show(name, result)
+    with terminal.hushed():
+        terminal.show(name, result)
     return result
+
+
+def facts(name: str, result: Any) -> dict[str, Any]:
+    """What a stage made, for JSON; of an evaluation the verdict, and where the rest is."""
+    told = {"command": name, **vars(result)}
+    if name == "evaluate":
+        report = told.pop("report")
+        told |= {"verdict": report.verdict, "selection": report.selection.sentence, "seconds": report.seconds}
+        told |= {"report": result.path / "report.json", "predictions": result.path / "predictions.parquet"}
+    return told
