@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -35,6 +35,9 @@ log = logging.getLogger("medsyn")
 
 UNLIKE = 0.05
 """Coverage of tune below which a generator is not to be used unseen."""
+
+WIDE = 200
+"""Columns of a table where there is no terminal."""
 
 # Without emoji: 'module:x' is no cross.
 # Of several processes that torchrun started, the first one speaks; what goes wrong, any of them may tell.
@@ -363,10 +366,25 @@ def ui_hint(command: str) -> None:
     out.print(f"Runs:   {escape(command)}")
 
 
+def tree(renderable: RenderableType) -> None:
+    """Print what is laid out: wrapped to the terminal; as it is, a line a line, where there is none."""
+    out.print(renderable, soft_wrap=not out.is_terminal)
+
+
+def table(renderable: RenderableType) -> None:
+    """Print a table: as wide as the terminal; as wide as it likes where there is none."""
+    out.print(renderable, soft_wrap=False, width=None if out.is_terminal else WIDE)
+
+
 def shown_path(path: Path) -> str:
-    """A path as the user may type it, relative where that is shorter."""
+    """A path as the user may type it, relative where that is shorter, for rich's markup."""
+    return escape(plain_path(path))
+
+
+def plain_path(path: Path) -> str:
+    """As `shown_path`, for what is no markup."""
     try:
         short = path.relative_to(Path.cwd())
     except ValueError:
         short = path
-    return escape(shlex.quote(str(short)))
+    return shlex.quote(str(short))

@@ -160,7 +160,7 @@ class Run:
             return action(self._client)
         except Exception as error:
             self._failed = True
-            _tell(error)
+            tell(error)
             return None
 
 
@@ -188,9 +188,9 @@ def start(workspace: Workspace, stage: str, modality: str, tags: Mapping[str, An
         modality: Preset name.
         tags: More tags; lineage goes in ``medsyn.parent_run`` (run id of the predecessor).
     """
-    client, experiment = (None, "") if _silent else _connect(workspace)
+    connected, experiment = (None, "") if _silent else _connect(workspace)
     base = {"medsyn.stage": stage, "medsyn.modality": modality, "medsyn.version": __version__}
-    with _run(client, experiment, f"{stage} {modality}", {**base, **(tags or {})}) as run:
+    with _run(connected, experiment, f"{stage} {modality}", {**base, **(tags or {})}) as run:
         yield run
 
 
@@ -210,28 +210,39 @@ def ui_hint(workspace: Workspace) -> str:
     return shown if shown.startswith("http") else f'mlflow ui --backend-store-uri "{shown}"'
 
 
-def _connect(workspace: Workspace) -> tuple[MlflowClient | None, str]:
+def is_absent(workspace: Workspace) -> bool:
+    """Whether the store is a database that nobody has made yet: asking it would make it."""
+    database = uri(workspace).removeprefix("sqlite:///")
+    return database != uri(workspace) and not Path(database).is_file()
+
+
+def client(workspace: Workspace) -> MlflowClient:
+    """MLflow's client of the store in force; what goes wrong it raises, in whatever form."""
     # Telemetry off unless the user says otherwise: hospital networks.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", module=r"mlflow.*")
-    try:
-        from mlflow import MlflowClient
+    from mlflow import MlflowClient
 
-        # What goes wrong is told by `_tell`, in one line; MLflow and SQLAlchemy would print tracebacks.
-        for name in ("mlflow", "mlflow.store.db.utils", "mlflow.utils.rest_utils", "alembic", "sqlalchemy"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        client = MlflowClient(tracking_uri=uri(workspace))
-        found = client.get_experiment_by_name("medsyn")
+    # What goes wrong is told by `tell`, in one line; MLflow and SQLAlchemy would print tracebacks.
+    for name in ("mlflow", "mlflow.store.db.utils", "mlflow.utils.rest_utils", "alembic", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return MlflowClient(tracking_uri=uri(workspace))
+
+
+def _connect(workspace: Workspace) -> tuple[MlflowClient | None, str]:
+    try:
+        connected = client(workspace)
+        found = connected.get_experiment_by_name("medsyn")
         if found is not None:
-            return client, found.experiment_id
+            return connected, found.experiment_id
         # With a database, artifacts would go to ./mlruns, wherever the command was run; a server has its own place.
         location = (workspace.path / "mlartifacts").as_uri() if uri(workspace).startswith("sqlite:") else None
-        return client, client.create_experiment("medsyn", artifact_location=location)
+        return connected, connected.create_experiment("medsyn", artifact_location=location)
     except Exception as error:
-        _tell(error)
+        tell(error)
         return None, ""
 
 
@@ -251,7 +262,8 @@ def _run(client: MlflowClient | None, experiment: str, name: str, tags: Mapping[
     run._try(lambda c: c.set_terminated(run.id))
 
 
-def _tell(error: Exception) -> None:
+def tell(error: Exception) -> None:
+    """Tell in one line that tracking fails."""
     # The text of the error may quote the address with its password.
     log.warning("MLflow does not answer (%s); going on without tracking", type(error).__name__)
 

@@ -9,17 +9,21 @@ import typer
 
 from medsyn import manner, terminal
 from medsyn.cli.application import app
+from medsyn.cli.completion import of_kind
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import DeviceOption, ModalityOption, ThreadsOption, WorkspaceOption
 from medsyn.config import validate
 from medsyn.exploration.options import ExploreOptions
+from medsyn.workspace import DATASET, GENERATOR
 
 PANEL = "Look"
 
 
 @app.command("inspect", epilog="Example: [bold]medsyn inspect xray[/]", rich_help_panel=PANEL)
 def inspect_dataset(
-    dataset: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    dataset: Annotated[
+        str | None, typer.Argument(help="Folder or name; default: the newest.", autocompletion=of_kind(DATASET))
+    ] = None,
     modality: ModalityOption = None,
     html: Annotated[Path | None, typer.Option(help="File or folder of the page; default: in the workspace.")] = None,
     workspace: WorkspaceOption = None,
@@ -38,7 +42,9 @@ def inspect_dataset(
 
 @app.command(epilog="Example: [bold]medsyn explore --seed 40[/]", rich_help_panel=PANEL)
 def explore(
-    generator: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    generator: Annotated[
+        str | None, typer.Argument(help="Folder, zip or name; default: the newest.", autocompletion=of_kind(GENERATOR))
+    ] = None,
     modality: ModalityOption = None,
     seed: Annotated[int | None, typer.Option(help="The first of the seeds that are shown.")] = None,
     columns: Annotated[int | None, typer.Option(help="Seeds beside each other.")] = None,

@@ -8,20 +8,28 @@ import typer
 
 from medsyn import manner, terminal
 from medsyn.cli.application import app
+from medsyn.cli.completion import of_kind
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import WorkspaceOption
 from medsyn.config import validate
-from medsyn.workspace import SYNTHETIC
+from medsyn.workspace import GENERATOR, SYNTHETIC
 
 PANEL = "Synthetic sets"
 
 
 @app.command(epilog="Example: [bold]medsyn verify xray-001 --share 0.05[/]", rich_help_panel=PANEL)
 def verify(
-    synthetic: Annotated[str | None, typer.Argument(metavar="SET", help="Folder or name; default: the newest.")] = None,
+    synthetic: Annotated[
+        str | None,
+        typer.Argument(metavar="SET", help="Folder or name; default: the newest.", autocompletion=of_kind(SYNTHETIC)),
+    ] = None,
     share: Annotated[float | None, typer.Option(help="Of the images that are made again: 0.01, at least 10.")] = None,
     generator: Annotated[
-        str | None, typer.Option(help="Folder or name; default: found by the digest that the set names.")
+        str | None,
+        typer.Option(
+            help="Folder, zip or name; default: found by the digest that the set names.",
+            autocompletion=of_kind(GENERATOR),
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Which images are made again.")] = None,
     device: Annotated[str | None, typer.Option(help="Default: the kind that made the set, where it is here.")] = None,
@@ -44,7 +52,12 @@ def verify(
 @app.command(epilog="Example: [bold]medsyn send --to https://pacs.example.org/dicom-web[/]", rich_help_panel=PANEL)
 def send(
     synthetic: Annotated[
-        str | None, typer.Argument(metavar="SET", help="Folder or name of a synthetic set; default: the newest.")
+        str | None,
+        typer.Argument(
+            metavar="SET",
+            help="Folder or name of a synthetic set; default: the newest.",
+            autocompletion=of_kind(SYNTHETIC),
+        ),
     ] = None,
     to: Annotated[str, typer.Option(help="Root of the PACS's DICOMweb service, without credentials.")] = ...,  # type: ignore[assignment]
     workspace: WorkspaceOption = None,
