@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -12,6 +13,7 @@ import typer
 from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.errors import ExitCode, UsageError
+from medsyn.manner import Manner
 
 __all__ = ["app", "main"]
 
@@ -44,7 +46,8 @@ def main() -> None:
         message = error.format_message()  # empty where help was shown for want of a command
         if message:
             # A wrong option keeps those after it from being read.
-            manner.current.as_json |= "--json" in sys.argv
+            manner.current = Manner(as_json="--json" in sys.argv, log_json=os.environ.get("MEDSYN_LOG") == "json")
+            terminal.speak(manner.current)
             terminal.fail(UsageError(message, where=command, mend=f"See '{command} --help'."), ExitCode.USAGE)
         code = ExitCode.USAGE
     sys.exit(code if isinstance(code, int) else 0)

@@ -96,6 +96,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    ctx: typer.Context,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -104,8 +105,14 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    manner.current = manner.Manner()  # in a notebook or a test, one process runs many commands
     _speak(as_json, quiet, verbose, log_format)
+    ctx.call_on_close(_forget)
+
+
+def _forget() -> None:
+    """In a test or a notebook, one process runs many commands."""
+    manner.current = manner.Manner()
+    terminal.speak(manner.current)
 
 
 def _speak(as_json: bool, quiet: bool, verbose: bool, log_format: str | None) -> None:

@@ -138,5 +138,5 @@ def export(
             terminal.warn("Its weights are made of patients' images: treat the file as you treat the scans.")
             if not done.subjects:
                 terminal.warn(
-                    "Whom it learnt from is not in it: evaluate cannot refuse it on patients that it has met, and says so."
+                    "Whom it learnt from is not in it: evaluate cannot refuse it on patients it has met, and says so."
                 )
