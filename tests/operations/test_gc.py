@@ -16,7 +16,6 @@ from augment.sets import augment, prepare
 from commands import environment
 from filelock import FileLock
 from gan.toy import Listener, toy  # noqa: F401
-from operations import shelves
 from typer.testing import CliRunner
 
 from medsyn.augment import generation
@@ -28,6 +27,7 @@ from medsyn.gan import run
 from medsyn.operations.gc import collect
 from medsyn.operations.status import status
 from medsyn.workspace import GENERATOR, STALE_SECONDS, Workspace, read_json
+from operations import shelves
 
 BUILDING = """
 import sys, time

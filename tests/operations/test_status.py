@@ -14,7 +14,6 @@ import pytest
 from augment.sets import augment, contents, prepare
 from filelock import FileLock
 from gan.toy import Listener, toy  # noqa: F401
-from operations import shelves
 from typer.testing import CliRunner
 
 import medsyn
@@ -31,6 +30,7 @@ from medsyn.operations.items import SCHEMAS
 from medsyn.operations.status import status
 from medsyn.synthetic import SCHEMA_VERSION as SETS
 from medsyn.workspace import DATASET, EVALUATION, GENERATOR, SYNTHETIC, Workspace, read_json, write_json
+from operations import shelves
 
 Typed = Callable[..., tuple[int, str, str]]
 
@@ -198,7 +198,7 @@ def test_a_real_set_that_lost_or_changed_a_file(tmp_path: Path, empty_store: Pat
 
 def test_the_schemas_are_those_of_the_readers(workspace: Workspace) -> None:
     expected = {DATASET: DATASETS, SYNTHETIC: SETS, EVALUATION: EVALUATIONS}
-    assert {**SCHEMAS} == {**expected, GENERATOR: generators.checkpoint.SCHEMA_VERSION}
+    assert {**expected, GENERATOR: generators.checkpoint.SCHEMA_VERSION} == {**SCHEMAS}
     _, made_by, *_ = shelves.chain(workspace)
     config = read_json(made_by / "config.json")
     write_json(made_by / "config.json", config | {"schema": 99})
