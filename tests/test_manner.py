@@ -143,7 +143,7 @@ def test_json_log_lines(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, b
     tasks = {line["task"]: line["seconds"] for line in lines if "task" in line}
     assert "Reading images" in tasks
     kept = [json.loads(line) for line in (workspace.logs / "medsyn.log").read_text().splitlines()]
-    assert [line["message"] for line in kept][0] == "ingest started"
+    assert next(line["message"] for line in kept) == "ingest started"
     code, out, err = typed(*option, "train-gan", "--dataset", "nobody", "-w", workspace.path)
     assert code == 4
     (line,) = [line for line in map(json.loads, err.splitlines()) if line["level"] == "error"]

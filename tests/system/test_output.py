@@ -28,7 +28,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Comp
 
 
 def test_a_pipeline_answers_with_one_object(ran: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, done = ran
+    _folder, done = ran
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [stage["command"] for stage in told["stages"]] == ["ingest", "train-gan", "augment", "evaluate"]
