@@ -116,7 +116,7 @@ class Busy:
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Watch over a whole command."""
-        self._on = _bars_shown()
+        self._on = _bars_shown() and err.is_interactive
         self._wait()
         try:
             yield

@@ -167,6 +167,7 @@ def test_work_without_a_bar_is_seen_on_a_terminal(
 ) -> None:
     monkeypatch.setattr(terminal.Busy, "AFTER", 0.05)
     monkeypatch.setattr(terminal.err, "_force_terminal", True)
+    monkeypatch.setattr(terminal.err, "is_interactive", True)
     with terminal.at_work():
         time.sleep(0.5)
         with terminal.Terminal().task("counting", 10) as task:

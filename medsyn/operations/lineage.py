@@ -39,7 +39,7 @@ def lineage(results: Mapping[Kind, list[Read]]) -> Lineage:
             generator.item, parent, roots, f"its dataset ({generator.get('dataset', 'name') or 'unknown'}) is not here"
         )
         if parent is not None and parent.item.stale:
-            generator.item.stale.append(f"it learnt from {parent.item.name}: {parent.item.stale[0]}")
+            generator.item.stale.append(f"dataset {parent.item.stale[0]}")
     for made in results[SYNTHETIC]:
         parent = by_generator.get(str(made.get("checkpoint_digest")))
         _hang(made.item, parent, roots, f"its generator ({made.get('generator') or 'unknown'}) is not here")
@@ -51,9 +51,9 @@ def lineage(results: Mapping[Kind, list[Read]]) -> Lineage:
         parent = source or by_dataset.get(str(evaluation.get("dataset", "digest")))
         _hang(evaluation.item, parent, roots, _missing(evaluation, source))
         if source is not None and source.item.stale:
-            evaluation.item.stale.append(f"the set it judges is: {source.item.stale[0]}")
+            evaluation.item.stale.append("the set it judges is")
         elif source is None and parent is not None and parent.item.stale:
-            evaluation.item.stale.append(f"it compares on {parent.item.name}: {parent.item.stale[0]}")
+            evaluation.item.stale.append(f"dataset {parent.item.stale[0]}")
     return Lineage(
         roots,
         {digest: one.item for digest, one in by_dataset.items()},
@@ -93,7 +93,7 @@ def _outdone(made: Read, parent: Read, generators: list[Read]) -> None:
     if later:
         made.item.stale.append(f"generator {later[-1].item.name} is newer than {parent.item.name}")
     elif parent.item.stale:
-        made.item.stale.append(f"its generator is: {parent.item.stale[0]}")
+        made.item.stale.append("its generator is")
 
 
 def _judged(evaluation: Read, sets: list[Read]) -> Read | None:

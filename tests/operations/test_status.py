@@ -106,11 +106,11 @@ def test_more_scans_make_stale_what_came_from_fewer(workspace: Workspace) -> Non
     assert (new.path, new.stale, other.stale) == (more.path, [], [])
     news = "xray-002 is newer, 20 images more"
     assert old.stale == [news]
-    assert old.derived[0].stale == [f"it learnt from xray-001: {news}"]
-    assert old.derived[0].derived[0].stale == [f"its generator is: it learnt from xray-001: {news}"]
+    assert old.derived[0].stale == [f"dataset {news}"]
+    assert old.derived[0].derived[0].stale == ["its generator is"]
     below = old.derived[0].derived[0].derived[0]
     assert below.path == judged
-    assert below.stale[0].startswith("the set it judges is: ")
+    assert below.stale == ["the set it judges is"]
 
 
 def test_the_same_scans_again_make_nothing_stale(workspace: Workspace) -> None:
