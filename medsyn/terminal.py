@@ -48,7 +48,6 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 def speak(how: Manner) -> None:
     """Let everything that is printed from here on, and what is logged to standard error, follow these settings."""
     out.stderr = how.as_json
-    err.quiet = False
     level = logging.DEBUG if how.verbose else logging.INFO if how.log_json and not how.quiet else logging.WARNING
     log.setLevel(logging.DEBUG if how.verbose else logging.INFO)
     for old in [handler for handler in log.handlers if isinstance(handler, OnConsole)]:
@@ -112,6 +111,7 @@ class Busy:
         self._timer: Timer | None = None
         self._shown: Progress | None = None
         self._on = False
+        self._bars = 0
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -127,14 +127,16 @@ class Busy:
     @contextmanager
     def suspended(self) -> Iterator[None]:
         """Within, a bar is shown."""
+        self._bars += 1
         self._stop()
         try:
             yield
         finally:
+            self._bars -= 1
             self._wait()
 
     def _wait(self) -> None:
-        if self._on:
+        if self._on and not self._bars:
             self._timer = Timer(self.AFTER, self._show)
             self._timer.daemon = True
             self._timer.start()
