@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -37,6 +37,14 @@ class Manner:
 current = Manner()
 
 
+def _nothing() -> None:
+    pass
+
+
+before_answering: Callable[[], None] = _nothing
+"""Set by whoever draws on the terminal: makes room there."""
+
+
 def answer(value: Any) -> None:
     """Print the command's one JSON object; what comes after the first is no answer any more."""
     if current.answered or launched()[0] > 0:
@@ -45,6 +53,7 @@ def answer(value: Any) -> None:
     text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # A file name may hold bytes that are no text: as \udcXX they are JSON, and lead back to the file.
     text = text.encode("utf-8", "backslashreplace").decode()
+    before_answering()
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

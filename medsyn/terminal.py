@@ -39,9 +39,18 @@ UNLIKE = 0.05
 WIDE = 200
 """Columns of a table where there is no terminal."""
 
+
 # Without emoji: 'module:x' is no cross.
 # Of several processes that torchrun started, the first one speaks; what goes wrong, any of them may tell.
-out = Console(highlight=False, soft_wrap=True, emoji=False, quiet=launched()[0] > 0)
+class _Out(Console):
+    """Standard output: whatever shows that a command is at work makes room for it."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        _busy.rest()
+        super().print(*objects, **how)
+
+
+out = _Out(highlight=False, soft_wrap=True, emoji=False, quiet=launched()[0] > 0)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
@@ -135,6 +144,11 @@ class Busy:
             self._bars -= 1
             self._wait()
 
+    def rest(self) -> None:
+        """Give way to what is printed, for `AFTER` seconds."""
+        self._stop()
+        self._wait()
+
     def _wait(self) -> None:
         if self._on and not self._bars:
             self._timer = Timer(self.AFTER, self._show)
@@ -143,7 +157,8 @@ class Busy:
 
     def _show(self) -> None:
         columns = (TextColumn(" "), SpinnerColumn("line", style="dim"), TextColumn("[dim]at work"), TimeElapsedColumn())
-        self._shown = Progress(*columns, console=err, transient=True)
+        # Standard output stays what it is: it may lead elsewhere.
+        self._shown = Progress(*columns, console=err, transient=True, redirect_stdout=False)
         self._shown.add_task("", total=None)
         self._shown.start()
 
@@ -159,6 +174,7 @@ class Busy:
 
 _busy = Busy()
 at_work = _busy.__call__
+manner.before_answering = _busy.rest
 
 
 def notice(text: str) -> None:

@@ -184,6 +184,24 @@ def test_work_without_a_bar_is_seen_on_a_terminal(
     assert capsys.readouterr().err == ""
 
 
+def test_the_answer_goes_where_it_belongs_while_something_moves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal.Busy, "AFTER", 0.05)
+    monkeypatch.setattr(terminal.err, "_force_terminal", True)
+    monkeypatch.setattr(terminal.err, "is_interactive", True)
+    monkeypatch.setattr(manner, "current", manner.Manner(as_json=True))
+    with terminal.at_work():
+        time.sleep(0.4)
+        manner.answer({"a": 1})
+        time.sleep(0.4)
+        terminal.out.print("a table")
+        time.sleep(0.4)
+    seen = capsys.readouterr()
+    assert seen.out == '{\n  "a": 1\n}\na table\n'
+    assert seen.err.count("\x1b[?25h") == 3, "it gave way twice, and ended"
+
+
 def test_nothing_moves_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
