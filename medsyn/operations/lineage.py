@@ -33,22 +33,21 @@ def lineage(results: Mapping[Kind, list[Read]]) -> Lineage:
     for dataset in datasets:
         _superseded(dataset, datasets)
     for generator in generators:
-        digest = str(generator.get("dataset", "content_digest"))
-        parent = by_dataset.get(digest)
-        _hang(
-            generator.item, parent, roots, f"its dataset ({generator.get('dataset', 'name') or 'unknown'}) is not here"
-        )
+        name, digest = generator.get("dataset", "name"), generator.get("dataset", "content_digest")
+        parent = _which(datasets, "content_digest", digest, name)
+        _hang(generator.item, parent, roots, f"its dataset ({name or 'unknown'}) is not here")
         if parent is not None and parent.item.stale:
             generator.item.stale.append(f"dataset {parent.item.stale[0]}")
     for made in results[SYNTHETIC]:
-        parent = by_generator.get(str(made.get("checkpoint_digest")))
+        parent = _which(generators, "digest", made.get("checkpoint_digest"), made.get("generator"))
         _hang(made.item, parent, roots, f"its generator ({made.get('generator') or 'unknown'}) is not here")
         if parent is not None:
             _outdone(made, parent, generators)
     sets = results[SYNTHETIC]
     for evaluation in results[EVALUATION]:
         source = _judged(evaluation, sets)
-        parent = source or by_dataset.get(str(evaluation.get("dataset", "digest")))
+        name, digest = evaluation.get("dataset", "name"), evaluation.get("dataset", "digest")
+        parent = source or _which(datasets, "content_digest", digest, name)
         _hang(evaluation.item, parent, roots, _missing(evaluation, source))
         if source is not None and source.item.stale:
             evaluation.item.stale.append("the set it judges is")
@@ -59,6 +58,12 @@ def lineage(results: Mapping[Kind, list[Read]]) -> Lineage:
         {digest: one.item for digest, one in by_dataset.items()},
         {digest: one.item for digest, one in by_generator.items()},
     )
+
+
+def _which(results: list[Read], key: str, digest: str | None, name: str | None) -> Read | None:
+    """The result with this digest: of several the one that is named, else the newest."""
+    same = [one for one in results if digest and one.get(key) == digest]
+    return next((one for one in same if one.item.name == name), same[-1] if same else None)
 
 
 def _hang(item: Item, parent: Read | None, roots: list[Item], missing: str) -> None:
