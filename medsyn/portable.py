@@ -65,7 +65,7 @@ def export(source: Path, destination: Path, *, training: bool = True, subjects: 
     digest = str(read_json(source / GENERATOR.main_file).get("digest"))
     if not (source / WEIGHTS).is_file() or _sha256(source / WEIGHTS) != digest:
         raise DataError("is missing, or not the file that was committed", where=source / WEIGHTS, mend="Train again.")
-    left_out = {TRAINING} * (not training) | {SUBJECTS} * (not subjects)
+    left_out = {name for name, wanted in ((TRAINING, training), (SUBJECTS, subjects)) if not wanted}
     names = [name for name in KNOWN if name not in left_out and (source / name).is_file()]
     sums = "".join(f"{_sha256(source / name)}  {name}\n" for name in names).encode()
     with disk_errors(destination):

@@ -26,7 +26,7 @@ from medsyn.errors import EnvironmentFault, MissingError, UsageError
 from medsyn.gan import run
 from medsyn.operations.gc import collect
 from medsyn.operations.status import status
-from medsyn.workspace import GENERATOR, STALE_SECONDS, Workspace, read_json
+from medsyn.workspace import GENERATOR, KINDS, STALE_SECONDS, Workspace, read_json
 from operations import shelves
 
 BUILDING = """
@@ -44,7 +44,7 @@ def files(folder: Path) -> dict[Path, bytes]:
 
 
 def results(workspace: Workspace) -> dict[Path, bytes]:
-    return {p: data for p, data in files(workspace.path).items() if p.parts[len(workspace.path.parts) + 1][0] != "."}
+    return {p: data for kind in KINDS for path in workspace.all(kind) for p, data in files(path).items()}
 
 
 def aged(path: Path, seconds: float = 2 * STALE_SECONDS) -> Path:
@@ -82,7 +82,7 @@ def _touched(file: Path) -> Path:
 
 def test_litter_goes_and_results_stay(workspace: Workspace) -> None:
     shelves.chain(workspace)
-    before = {**results(workspace)}
+    before = results(workspace)
     wanted = litter(workspace)
     whole = files(workspace.path)
     found = collect(workspace, dry_run=True)
