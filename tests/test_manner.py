@@ -95,7 +95,7 @@ def typed(*arguments: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-INGEST = ("ingest", "--sample-subjects", 20, "--size", 32, "--workers", 1)
+INGEST = ("ingest", "--sample-subjects", 30, "--size", 32, "--workers", 1)
 
 
 def test_options_stand_before_or_after_the_command(workspace: Workspace) -> None:

@@ -195,7 +195,7 @@ def test_a_dataset_takes_the_list_of_its_files_along(workspace: Workspace, tmp_p
     from medsyn.config import IngestOptions
     from medsyn.ingest import stage
 
-    made = stage.run(IngestOptions(sample_subjects=20, size=32, workers=1), workspace)
+    made = stage.run(IngestOptions(sample_subjects=30, size=32, workers=1), workspace)
     listed = workspace.private / read_json(made.path / "dataset.json")["paths_list"]
     assert listed.is_file()
     collect(workspace, [f"datasets/{made.path.name}"])
