@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from medsyn import tracking
 from medsyn.errors import EnvironmentFault, MedsynError
 from medsyn.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 PREFIX = "medsyn-"
 """Of the names of registered models: the modality follows."""
@@ -38,7 +42,7 @@ class Version:
 
 def versions(workspace: Workspace) -> list[Version] | None:
     """All versions of medsyn's models in the store, the newest first; None where there is no registry to ask."""
-    if tracking.is_absent(workspace):
+    if _is_absent(workspace):
         return None
     try:
         client = tracking.client(workspace)
@@ -57,7 +61,8 @@ def versions(workspace: Workspace) -> list[Version] | None:
             for v in _pages(client.search_model_versions)
         ]
     except Exception as error:
-        tracking.tell(error)
+        # Its text may quote the address with its password.
+        log.warning("MLflow's registry does not answer (%s)", type(error).__name__)
         return None
     return sorted(found, key=lambda version: (version.created, version.number), reverse=True)
 
@@ -81,6 +86,12 @@ def refused(workspace: Workspace, why: str) -> MedsynError:
         where=tracking.shown_uri(workspace),
         mend="Check MLFLOW_TRACKING_URI, and the right to write there.",
     )
+
+
+def _is_absent(workspace: Workspace) -> bool:
+    """Whether the store is a database that nobody has made yet: asking it would make it."""
+    uri = tracking.uri(workspace)
+    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file()
 
 
 def _pages(search: Any) -> list[Any]:

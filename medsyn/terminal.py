@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -16,7 +15,6 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
-    SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -25,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from medsyn import manner
+from medsyn.busy import Busy
 from medsyn.compute import launched
 from medsyn.errors import MedsynError
 from medsyn.logs import FACTS, SPOKEN, OnConsole
@@ -111,68 +110,7 @@ class Terminal:
         notice(text)
 
 
-class Busy:
-    """Shows that a command is at work wherever it has shown no bar for `AFTER` seconds: importing, committing."""
-
-    AFTER = 2.0
-
-    def __init__(self) -> None:
-        self._timer: Timer | None = None
-        self._shown: Progress | None = None
-        self._on = False
-        self._bars = 0
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Watch over a whole command."""
-        self._on = _bars_shown() and err.is_interactive
-        self._wait()
-        try:
-            yield
-        finally:
-            self._on = False
-            self._stop()
-
-    @contextmanager
-    def suspended(self) -> Iterator[None]:
-        """Within, a bar is shown."""
-        self._bars += 1
-        self._stop()
-        try:
-            yield
-        finally:
-            self._bars -= 1
-            self._wait()
-
-    def rest(self) -> None:
-        """Give way to what is printed, for `AFTER` seconds."""
-        self._stop()
-        self._wait()
-
-    def _wait(self) -> None:
-        if self._on and not self._bars:
-            self._timer = Timer(self.AFTER, self._show)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _show(self) -> None:
-        columns = (TextColumn(" "), SpinnerColumn("line", style="dim"), TextColumn("[dim]at work"), TimeElapsedColumn())
-        # Standard output stays what it is: it may lead elsewhere.
-        self._shown = Progress(*columns, console=err, transient=True, redirect_stdout=False)
-        self._shown.add_task("", total=None)
-        self._shown.start()
-
-    def _stop(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-            timer.join()  # it may be showing at this moment
-        shown, self._shown = self._shown, None
-        if shown is not None:
-            shown.stop()
-
-
-_busy = Busy()
+_busy = Busy(err, _bars_shown)
 at_work = _busy.__call__
 manner.before_answering = _busy.rest
 

@@ -160,7 +160,7 @@ class Run:
             return action(self._client)
         except Exception as error:
             self._failed = True
-            tell(error)
+            _tell(error)
             return None
 
 
@@ -210,12 +210,6 @@ def ui_hint(workspace: Workspace) -> str:
     return shown if shown.startswith("http") else f'mlflow ui --backend-store-uri "{shown}"'
 
 
-def is_absent(workspace: Workspace) -> bool:
-    """Whether the store is a database that nobody has made yet: asking it would make it."""
-    database = uri(workspace).removeprefix("sqlite:///")
-    return database != uri(workspace) and not Path(database).is_file()
-
-
 def client(workspace: Workspace) -> MlflowClient:
     """MLflow's client of the store in force; what goes wrong it raises, in whatever form."""
     # Telemetry off unless the user says otherwise: hospital networks.
@@ -226,7 +220,7 @@ def client(workspace: Workspace) -> MlflowClient:
     warnings.filterwarnings("ignore", module=r"mlflow.*")
     from mlflow import MlflowClient
 
-    # What goes wrong is told by `tell`, in one line; MLflow and SQLAlchemy would print tracebacks.
+    # What goes wrong is told by `_tell`, in one line; MLflow and SQLAlchemy would print tracebacks.
     for name in ("mlflow", "mlflow.store.db.utils", "mlflow.utils.rest_utils", "alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri=uri(workspace))
@@ -242,7 +236,7 @@ def _connect(workspace: Workspace) -> tuple[MlflowClient | None, str]:
         location = (workspace.path / "mlartifacts").as_uri() if uri(workspace).startswith("sqlite:") else None
         return connected, connected.create_experiment("medsyn", artifact_location=location)
     except Exception as error:
-        tell(error)
+        _tell(error)
         return None, ""
 
 
@@ -262,8 +256,7 @@ def _run(client: MlflowClient | None, experiment: str, name: str, tags: Mapping[
     run._try(lambda c: c.set_terminated(run.id))
 
 
-def tell(error: Exception) -> None:
-    """Tell in one line that tracking fails."""
+def _tell(error: Exception) -> None:
     # The text of the error may quote the address with its password.
     log.warning("MLflow does not answer (%s); going on without tracking", type(error).__name__)
 

@@ -15,7 +15,7 @@ import pytest
 from helpers import make_dataset
 from typer.testing import CliRunner
 
-from medsyn import manner, terminal
+from medsyn import busy, manner, terminal
 from medsyn.cli import app
 from medsyn.errors import ExitCode
 from medsyn.logs import FACTS, SPOKEN, JsonLines, LogFile
@@ -165,7 +165,7 @@ def test_an_error_is_an_answer_too(made: Workspace) -> None:
 def test_work_without_a_bar_is_seen_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(terminal.Busy, "AFTER", 0.05)
+    monkeypatch.setattr(busy.Busy, "AFTER", 0.05)
     monkeypatch.setattr(terminal.err, "_force_terminal", True)
     monkeypatch.setattr(terminal.err, "is_interactive", True)
     with terminal.at_work():
@@ -187,7 +187,7 @@ def test_work_without_a_bar_is_seen_on_a_terminal(
 def test_the_answer_goes_where_it_belongs_while_something_moves(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(terminal.Busy, "AFTER", 0.05)
+    monkeypatch.setattr(busy.Busy, "AFTER", 0.05)
     monkeypatch.setattr(terminal.err, "_force_terminal", True)
     monkeypatch.setattr(terminal.err, "is_interactive", True)
     monkeypatch.setattr(manner, "current", manner.Manner(as_json=True))
@@ -205,7 +205,7 @@ def test_the_answer_goes_where_it_belongs_while_something_moves(
 def test_nothing_moves_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(terminal.Busy, "AFTER", 0.05)
+    monkeypatch.setattr(busy.Busy, "AFTER", 0.05)
     assert not sys.stderr.isatty()
     with terminal.at_work():
         time.sleep(0.3)
