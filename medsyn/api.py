@@ -1,4 +1,4 @@
-"""The four stages, the looks at a dataset and a generator, and sending, as functions for notebooks and scripts."""
+"""Stages, looks, sending and the care of a workspace as functions for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medsyn import stages
 from medsyn.config import STAGES, validate
 from medsyn.exploration.options import ExploreOptions
 from medsyn.progress import SILENT, Progress
-from medsyn.workspace import SYNTHETIC, Workspace
+from medsyn.workspace import GENERATOR, SYNTHETIC, Workspace
 
 if TYPE_CHECKING:
     from medsyn.augment.stage import AugmentResult
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from medsyn.gan.stage import TrainResult
     from medsyn.ingest.stage import IngestResult
     from medsyn.inspection.stage import InspectResult
+    from medsyn.operations.gc import Collected
+    from medsyn.operations.models import Listed, Promoted
+    from medsyn.operations.status import Status
     from medsyn.pacs.sending import SendResult
+    from medsyn.portable import Exported
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -195,6 +199,87 @@ def send(
     from medsyn.pacs import sending
 
     return sending.send(Workspace(workspace).chosen(SYNTHETIC, synthetic), to, progress)
+
+
+def status(workspace: str | Path | None = None, *, check: bool = False, progress: Progress = SILENT) -> Status:
+    """What is in a workspace: results by what they were made from, what is stale, damaged, unfinished.
+
+    Args:
+        workspace: As for `ingest`.
+        check: Compare the SHA-256 of every file that has one, too.
+        progress: Listener.
+
+    Raises:
+        MissingError: There is no such folder.
+    """
+    from medsyn.operations.status import status as look
+
+    return look(Workspace(workspace), check=check, progress=progress)
+
+
+def list_models(modality: str | None = None, *, workspace: str | Path | None = None) -> Listed:
+    """Generators of the workspace and of MLflow's registry, and which one is the champion of its modality."""
+    from medsyn.operations.models import models
+
+    return models(Workspace(workspace), modality)
+
+
+def promote_model(name: str, *, workspace: str | Path | None = None, progress: Progress = SILENT) -> Promoted:
+    """Make a generator the champion of its modality in MLflow's registry.
+
+    Args:
+        name: Of its folder, or a version of the registry as ``medsyn-xray/3``.
+        workspace: As for `ingest`.
+        progress: Listener.
+
+    Raises:
+        MedsynError: No such generator, or a registry that does not answer.
+    """
+    from medsyn.operations.models import promote
+
+    return promote(Workspace(workspace), name, progress)
+
+
+def export_model(
+    name: str | Path,
+    destination: str | Path,
+    *,
+    training: bool = True,
+    subjects: bool = False,
+    workspace: str | Path | None = None,
+) -> Exported:
+    """Write a generator as a folder or zip file that `augment` and `train_gan` take anywhere.
+
+    Args:
+        name: Of its folder.
+        destination: A new folder, or a new file named ``*.zip``.
+        training: Whether another training can start from it.
+        subjects: Whether the keys of the patients it learnt from are in it.
+        workspace: As for `ingest`.
+
+    Raises:
+        MedsynError: No such generator, a damaged one, or a destination that exists.
+    """
+    from medsyn import portable
+
+    chosen = Workspace(workspace).find(GENERATOR, name)
+    return portable.export(chosen, Path(destination), training=training, subjects=subjects)
+
+
+def collect_garbage(*names: str, dry_run: bool = False, workspace: str | Path | None = None) -> Collected:
+    """Remove what nobody needs: caches and what killed processes left; of results only those that are named.
+
+    Args:
+        names: Complete results, as ``synthetic/xray-003``.
+        dry_run: Only tell.
+        workspace: As for `ingest`.
+
+    Raises:
+        MedsynError: No such result, or one that may be in use.
+    """
+    from medsyn.operations.gc import collect
+
+    return collect(Workspace(workspace), names, dry_run=dry_run)
 
 
 def _run(stage: str, options: dict[str, Any], workspace: str | Path | None, progress: Progress) -> Any:

@@ -2,29 +2,75 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
+from medsyn import manner
+from medsyn.busy import Busy
+from medsyn.errors import MedsynError
+from medsyn.logs import FACTS, SPOKEN, OnConsole
+from medsyn.manner import Manner
 from medsyn.progress import Task
 from medsyn.torchrun import launched
+
+log = logging.getLogger("medsyn")
 
 UNLIKE = 0.05
 """Coverage of tune below which a generator is not to be used unseen."""
 
+WIDE = 200
+"""Columns of a table where there is no terminal."""
+
+
 # Without emoji: 'module:x' is no cross.
 # Of several processes that torchrun started, the first one speaks; what goes wrong, any of them may tell.
-out = Console(highlight=False, soft_wrap=True, emoji=False, quiet=launched()[0] > 0)
+class _Out(Console):
+    """Standard output: whatever shows that a command is at work makes room for it."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        _busy.rest()
+        super().print(*objects, **how)
+
+
+out = _Out(highlight=False, soft_wrap=True, emoji=False, quiet=launched()[0] > 0)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def speak(how: Manner) -> None:
+    """Let everything that is printed from here on, and what is logged to standard error, follow these settings."""
+    out.stderr = how.as_json
+    level = logging.DEBUG if how.verbose else logging.INFO if how.log_json and not how.quiet else logging.WARNING
+    log.setLevel(logging.DEBUG if how.verbose else logging.INFO)
+    for old in [handler for handler in log.handlers if isinstance(handler, OnConsole)]:
+        log.removeHandler(old)
+    log.addHandler(OnConsole(err, level, as_json=how.log_json, dated=how.verbose))
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """What is printed within says only that all went well: where that was not asked for, it is not said."""
+    before, out.quiet = out.quiet, out.quiet or manner.current.quiet or manner.current.log_json
+    try:
+        yield
+    finally:
+        out.quiet = before
 
 
 class _BarTask:
@@ -33,6 +79,10 @@ class _BarTask:
 
     def update(self, done: float, note: str = "") -> None:
         self._bars.update(self._task, completed=done, note=note)
+
+
+def _bars_shown() -> bool:
+    return err.is_terminal and not manner.current.quiet and not manner.current.log_json
 
 
 class Terminal:
@@ -48,32 +98,34 @@ class Terminal:
             TimeRemainingColumn(compact=True),
             TextColumn("[dim]{task.fields[note]}"),
         )
-        with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+        started = time.monotonic()
+        with _busy.suspended(), Progress(*columns, console=err, disable=not _bars_shown()) as bars:
             task = bars.add_task(label, total=total or 1, note="")
             yield _BarTask(bars, task)
             bars.update(task, completed=total or 1)
+        facts = {"task": label, "total": total, "seconds": round(time.monotonic() - started, 3)}
+        log.info("%s: %g in %.1f s", label, total, facts["seconds"], extra={FACTS: facts})
 
     def say(self, text: str) -> None:
+        notice(text)
+
+
+_busy = Busy(err, _bars_shown)
+at_work = _busy.__call__
+manner.before_answering = _busy.rest
+
+
+def notice(text: str) -> None:
+    """Tell one line on standard error: not the answer, but good to know."""
+    if manner.current.log_json:
+        log.info(text, extra={SPOKEN: True})
+    elif not manner.current.quiet:
         err.print(f"  {escape(text)}")
 
 
-class LogFile(logging.Handler):
-    """Appends to ``logs/medsyn.log`` of a workspace once that exists: a failed start must not make one."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(logging.INFO)
-        self.file = folder / "medsyn.log"
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # A workspace that cannot be written is told by the command's own error.
-        with suppress(OSError):
-            if self.file.parent.is_dir():
-                with open(self.file, "a", encoding="utf-8") as file:
-                    file.write(self.format(record) + "\n")
-
-
 def heading(stage: str) -> None:
+    if manner.current.log_json or manner.current.quiet:
+        return
     err.print(f"[bold cyan]{escape(stage)}[/]")
 
 
@@ -190,7 +242,7 @@ def _augment(result: Any) -> None:
 def verified(result: Any, *, as_json: bool) -> None:
     """Print what became of every check of a synthetic set: a line each, or as JSON and nothing else."""
     if as_json:
-        out.print(json.dumps(result.facts(), indent=2, ensure_ascii=False, allow_nan=False), markup=False)
+        manner.answer(result.facts())
         return
     wrong = {finding.check for finding in result.findings}
     lines = [("[green]✓[/]", check, text) for check, text in _well(result) if check not in wrong]
@@ -250,21 +302,53 @@ def _evaluate(result: Any) -> None:
 
 
 def warn(text: str) -> None:
-    out.print(f"[yellow]![/] {escape(text)}")
+    """Print a warning: with the answer, or, where that is for a machine or unwanted, on standard error."""
+    if manner.current.log_json:
+        log.warning(text, extra={SPOKEN: True})
+    else:
+        console = err if manner.current.quiet or manner.current.as_json else out
+        console.print(f"[yellow]![/] {escape(text)}")
 
 
-def fail(text: str) -> None:
-    err.print(f"[bold red]Error:[/] {escape(text)}")
+def fail(error: MedsynError | str, code: int) -> None:
+    """Print the one line of an error, and as the answer where that is JSON."""
+    if isinstance(error, MedsynError):
+        line = error.line()
+        facts = {"kind": type(error).__name__, "what": error.what, "where": error.where, "mend": error.mend}
+    else:
+        line, facts = error, {"what": error}
+    facts["exit_code"] = int(code)
+    if manner.current.log_json:
+        log.error(line, extra={FACTS: {"error": facts}, SPOKEN: True})
+    else:
+        err.print(f"[bold red]Error:[/] {escape(line)}")
+    if manner.current.as_json:
+        manner.answer({"error": facts})
 
 
 def ui_hint(command: str) -> None:
     out.print(f"Runs:   {escape(command)}")
 
 
+def tree(renderable: RenderableType) -> None:
+    """Print what is laid out: wrapped to the terminal; as it is, a line a line, where there is none."""
+    out.print(renderable, soft_wrap=not out.is_terminal)
+
+
+def table(renderable: RenderableType) -> None:
+    """Print a table: as wide as the terminal; as wide as it likes where there is none."""
+    out.print(renderable, soft_wrap=False, width=None if out.is_terminal else WIDE)
+
+
 def shown_path(path: Path) -> str:
-    """A path as the user may type it, relative where that is shorter."""
+    """A path as the user may type it, relative where that is shorter, for rich's markup."""
+    return escape(plain_path(path))
+
+
+def plain_path(path: Path) -> str:
+    """As `shown_path`, for what is no markup."""
     try:
         short = path.relative_to(Path.cwd())
     except ValueError:
         short = path
-    return escape(shlex.quote(str(short)))
+    return shlex.quote(str(short))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsyn import __version__, compute, generator, tracking
+from medsyn import __version__, compute, generator, portable, tracking
 from medsyn.augment import counts, generation, sheets
 from medsyn.augment.finishing import finish, first_images
 from medsyn.augment.generation import Generation
@@ -29,7 +29,7 @@ from medsyn.errors import DataError, MedsynError
 from medsyn.progress import SILENT, Progress
 from medsyn.synthetic import SCHEMA_VERSION
 from medsyn.synthetic.lineage import learnt_from_synthetic
-from medsyn.workspace import GENERATOR, SYNTHETIC, Build, Workspace, atomic_file
+from medsyn.workspace import SYNTHETIC, Build, Workspace, atomic_file
 
 if TYPE_CHECKING:
     from medsyn.pacs.sending import SendResult
@@ -90,7 +90,7 @@ def run(options: AugmentOptions, workspace: Workspace, progress: Progress = SILE
         DataError: The checkpoint is damaged, or a class yields too few usable images; what was made is kept as a set.
         EnvironmentFault: The set would not fit on the disk, or could not be written, or the cluster cannot be used.
     """
-    source = workspace.chosen(GENERATOR, options.generator, options.modality)
+    source = portable.chosen(workspace, options.generator, options.modality)
     progress.say(f"Generator: {source.name}" + ("" if options.generator else " (the newest)"))
     device = compute.device(options.device, options.threads)
     model = generator.load(source, device)

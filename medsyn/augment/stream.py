@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import IterableDataset, get_worker_info
 
-from medsyn import compute, generator
+from medsyn import compute, generator, portable
 from medsyn.augment.counts import shares
 from medsyn.augment.making import Candidate, Maker, Spec, Unit
 from medsyn.augment.options import StreamOptions
@@ -28,7 +28,7 @@ from medsyn.errors import DataError
 from medsyn.progress import SILENT
 from medsyn.synthetic.item import item
 from medsyn.torchrun import launched
-from medsyn.workspace import GENERATOR, Workspace, disk_errors
+from medsyn.workspace import Workspace, disk_errors
 
 
 class SyntheticStream(IterableDataset[Any]):
@@ -99,7 +99,7 @@ class SyntheticStream(IterableDataset[Any]):
         }
         options = validate(StreamOptions, given, where="medsyn.SyntheticStream")
         place = Workspace(workspace)
-        self.checkpoint = place.chosen(GENERATOR, options.checkpoint)
+        self.checkpoint = portable.chosen(place, options.checkpoint)
         model = generator.load(self.checkpoint)
         self.classes, self.image_shape = model.classes, model.image_shape
         self.shares = shares(model.config["training"]["images_per_class"], options.balance)

@@ -18,12 +18,14 @@ from filelock import FileLock, Timeout
 
 from medsyn.errors import EnvironmentFault
 from medsyn.synthetic import MANIFEST
-from medsyn.workspace import SYNTHETIC, Workspace, atomic_file, disk_errors
+from medsyn.workspace import SYNTHETIC, Workspace, atomic_file, disk_errors, write_json
 
 PART = pa.schema([*MANIFEST, pa.field("digests", pa.map_(pa.string(), pa.string()))])
 """The manifest's columns, and the SHA-256 of each file that was written for the image."""
 
 PREFIX, WORK = ".unfinished-", ".work"
+FACTS = "facts.json"
+"""What the set is made of, among its work: `medsyn status` tells by it with which command to go on."""
 
 
 class Part(NamedTuple):
@@ -147,6 +149,7 @@ def unfinished(workspace: Workspace, facts: Mapping[str, Any]) -> Iterator[Unfin
         with held:
             path.mkdir(exist_ok=True)
             _work_of(path).mkdir(exist_ok=True)
+            write_json(_work_of(path) / FACTS, json.loads(json.dumps(facts, default=str)))
             made = Unfinished(path)
             try:
                 yield made

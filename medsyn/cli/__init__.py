@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -9,13 +10,20 @@ from typing import Any
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.errors import ExitCode, UsageError
+from medsyn.manner import Manner
 
 __all__ = ["app", "main"]
 
-for _module in ("stages", "looking", "sets", "whole"):  # they register their commands, in the order of --help
+for _module in (
+    "stages",
+    "looking",
+    "sets",
+    "operations",
+    "whole",
+):  # they register their commands, in the order of --help
     import_module(f"medsyn.cli.{_module}")
 
 CLICK_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException, which Typer may bring along as its own
@@ -37,6 +45,9 @@ def main() -> None:
         command = context.command_path if context else "medsyn"
         message = error.format_message()  # empty where help was shown for want of a command
         if message:
-            terminal.fail(UsageError(message, where=command, mend=f"See '{command} --help'.").line())
+            # A wrong option keeps those after it from being read.
+            manner.current = Manner(as_json="--json" in sys.argv, log_json=os.environ.get("MEDSYN_LOG") == "json")
+            terminal.speak(manner.current)
+            terminal.fail(UsageError(message, where=command, mend=f"See '{command} --help'."), ExitCode.USAGE)
         code = ExitCode.USAGE
     sys.exit(code if isinstance(code, int) else 0)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.errors import AlreadyTold, ExitCode, MedsynError, Preempted, UsageError
+from medsyn.logs import LogFile
 from medsyn.torchrun import launched
 from medsyn.workspace import Workspace
 
@@ -19,13 +20,11 @@ log = logging.getLogger("medsyn")
 
 
 def open_workspace(folder: Path | None) -> Workspace:
+    """The workspace of a command that acts in it, and keeps its log there."""
     workspace = Workspace(folder)
-    log.setLevel(logging.INFO)
-    log.addHandler(terminal.LogFile(workspace.logs))
-    console = logging.StreamHandler()
-    console.setLevel(logging.WARNING)
-    console.setFormatter(logging.Formatter("  %(message)s"))
-    log.addHandler(console)
+    for old in [handler for handler in log.handlers if isinstance(handler, LogFile)]:
+        log.removeHandler(old)
+    log.addHandler(LogFile(workspace.logs, as_json=manner.current.log_json))
     return workspace
 
 
@@ -37,23 +36,25 @@ def guard(preempted: ExitCode = ExitCode.INTERRUPTED) -> Iterator[None]:
         preempted: The code where SIGTERM ended a training that can go on.
     """
     try:
-        yield
+        with terminal.at_work():
+            yield
     except AlreadyTold as error:
         code = error.exit_code
     except MedsynError as error:
         log.info("stopped: %s, exit code %d", type(error).__name__, error.exit_code)
         if not (isinstance(error, UsageError) and launched()[0]):  # all processes have the same options
-            terminal.fail(error.line())
+            terminal.fail(error, error.exit_code)
         code = error.exit_code
     except Preempted:
         log.info("preempted")
-        terminal.err.print("  ended by SIGTERM; the training's state is kept: train-gan --resume goes on with it")
+        terminal.notice("ended by SIGTERM; the training's state is kept: train-gan --resume goes on with it")
         code = preempted
     except KeyboardInterrupt:
         log.info("interrupted")
         terminal.fail(
             "interrupted. What was complete is kept; run the command again (a training that had begun: with --resume; "
-            "a synthetic set and an evaluation go on by themselves)."
+            "a synthetic set and an evaluation go on by themselves).",
+            ExitCode.INTERRUPTED,
         )
         code = ExitCode.INTERRUPTED
     except typer.Exit:
@@ -62,8 +63,14 @@ def guard(preempted: ExitCode = ExitCode.INTERRUPTED) -> Iterator[None]:
         # The message of a foreign exception may quote a header: the log gets the place only.
         log.info("bug: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
         text = " ".join(str(error).split())
-        terminal.fail(f"unexpected {type(error).__name__}: {text}. This is a bug in medsyn; the log has the place.")
+        if manner.current.verbose:
+            terminal.err.print(traceback.format_exc(), markup=False)
+        terminal.fail(
+            f"unexpected {type(error).__name__}: {text}. This is a bug in medsyn; the log has the place.", ExitCode.BUG
+        )
         code = ExitCode.BUG
     else:
         return
+    if manner.current.as_json:
+        manner.answer({"exit_code": int(code)})  # where nothing has been told
     raise typer.Exit(int(code))

@@ -7,33 +7,42 @@ from typing import Annotated
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.cli.application import app
+from medsyn.cli.completion import of_kind
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import DeviceOption, ModalityOption, ThreadsOption, WorkspaceOption
+from medsyn.workspace import DATASET, GENERATOR
 
 PANEL = "Look"
 
 
 @app.command("inspect", epilog="Example: [bold]medsyn inspect xray[/]", rich_help_panel=PANEL)
 def inspect_dataset(
-    dataset: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    dataset: Annotated[
+        str | None, typer.Argument(help="Folder or name; default: the newest.", autocompletion=of_kind(DATASET))
+    ] = None,
     modality: ModalityOption = None,
     html: Annotated[Path | None, typer.Option(help="File or folder of the page; default: in the workspace.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON; a page only with --html.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Show what is in a dataset: counts, confounders, grey values, leaks; in the terminal and as HTML."""
+    """Show what is in a dataset: counts, confounders, grey values, leaks; in the terminal and as HTML.
+
+    With --json, a page only where --html names one.
+    """
     with guard():
         from medsyn.inspection import console, stage
 
+        json = manner.current.as_json
         found = stage.run(open_workspace(workspace), dataset, modality, html, write_page=html is not None or not json)
         console.tell(found, as_json=json)
 
 
 @app.command(epilog="Example: [bold]medsyn explore --seed 40[/]", rich_help_panel=PANEL)
 def explore(
-    generator: Annotated[str | None, typer.Argument(help="Folder or name; default: the newest.")] = None,
+    generator: Annotated[
+        str | None, typer.Argument(help="Folder, zip or name; default: the newest.", autocompletion=of_kind(GENERATOR))
+    ] = None,
     modality: ModalityOption = None,
     seed: Annotated[int | None, typer.Option(help="The first of the seeds that are shown.")] = None,
     columns: Annotated[int | None, typer.Option(help="Seeds beside each other.")] = None,
@@ -53,4 +62,9 @@ def explore(
         opened = open_workspace(arguments.pop("workspace"))
         given = {key: value for key, value in arguments.items() if value is not None}
         options = validate(ExploreOptions, given, where="medsyn explore")
-        terminal.explored(stage.run(options, opened))
+        found = stage.run(options, opened)
+        if manner.current.as_json:
+            manner.answer({"command": "explore", **vars(found)})
+            return
+        with terminal.hushed():
+            terminal.explored(found)

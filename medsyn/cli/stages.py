@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.cli.application import app
+from medsyn.cli.completion import of_kind
 from medsyn.cli.guard import guard, log, open_workspace
 from medsyn.cli.options import ClusterOption, DeviceOption, ModalityOption, SeedOption, ThreadsOption, WorkspaceOption
 from medsyn.errors import ExitCode
-from medsyn.workspace import Workspace
+from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace
 
 PANEL = "From scans to a verdict"
 
@@ -78,7 +79,9 @@ def ingest(
 )
 def train_gan(
     modality: ModalityOption = None,
-    dataset: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Folder or name; default: the newest.", autocompletion=of_kind(DATASET))
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Time or images shown: 90s, 10m, 2h, 50kimg.")] = None,
     recipe: Annotated[str | None, typer.Option(help="latent-r3gan, autoencoder-r3gan, r3gan, dcgan, wgan-gp.")] = None,
     diffaugment: Annotated[
@@ -90,7 +93,10 @@ def train_gan(
     knobs: Annotated[
         list[str] | None, typer.Option("--set", help="A part of the plan, such as gamma=0.2; may be repeated.")
     ] = None,
-    init_from: Annotated[str | None, typer.Option(help="Checkpoint (folder or name) to start from.")] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint (folder, zip or name) to start from.", autocompletion=of_kind(GENERATOR)),
+    ] = None,
     resume: Annotated[bool | None, typer.Option("--resume", help="Go on with the newest unfinished training.")] = None,
     allow_synthetic: Annotated[
         bool | None, typer.Option("--allow-synthetic", help="Learn from images marked synthetic, too; the cards tell.")
@@ -109,7 +115,10 @@ def train_gan(
 def augment(
     n: Annotated[int | None, typer.Option("--n", "-n", help="Images in all.")] = None,
     modality: ModalityOption = None,
-    generator: Annotated[str | None, typer.Option(help="Folder or name; default: the newest.")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(help="Folder, zip or name; default: the newest.", autocompletion=of_kind(GENERATOR)),
+    ] = None,
     balance: Annotated[str | None, typer.Option(help="match, equal, minority, or nodule=3000,normal=2000.")] = None,
     truncation: Annotated[float | None, typer.Option(help="In (0, 1]: less is more typical, less diverse.")] = None,
     formats: Annotated[
@@ -144,12 +153,19 @@ def augment(
 )
 def evaluate(
     modality: ModalityOption = None,
-    dataset: Annotated[str | None, typer.Option(help="Folder or name; default: the generator's own.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Folder or name; default: the generator's own.", autocompletion=of_kind(DATASET))
+    ] = None,
     synthetic: Annotated[
-        str | None, typer.Option(help="Name or folder; also another tool's images. Default: the newest.")
+        str | None,
+        typer.Option(
+            help="Name or folder; also another tool's images. Default: the newest.", autocompletion=of_kind(SYNTHETIC)
+        ),
     ] = None,
     synthetic_labels: Annotated[str | None, typer.Option(help="CSV with file and label of such images.")] = None,
-    external: Annotated[str | None, typer.Option(help="A dataset from elsewhere to test on as well.")] = None,
+    external: Annotated[
+        str | None, typer.Option(help="A dataset from elsewhere to test on as well.", autocompletion=of_kind(DATASET))
+    ] = None,
     split: Annotated[str | None, typer.Option(help="CSV or Parquet with your own split.")] = None,
     extractor: Annotated[str | None, typer.Option(help="Of features: imagenet, or module:factory.")] = None,
     classifiers: Annotated[
@@ -209,12 +225,16 @@ def stage(name: str, arguments: dict[str, Any]) -> None:
         given = {key: value for key, value in arguments.items() if value not in (None, [])}
         options = validate(STAGES[name], given, where=f"medsyn {name}")
         result = run_stage(name, options, workspace)
-        if name == "evaluate":
-            from medsyn import tracking
+        if manner.current.as_json:
+            manner.answer(facts(name, result))
+            return
+        with terminal.hushed():
+            if name == "evaluate":
+                from medsyn import tracking
 
-            terminal.ui_hint(tracking.ui_hint(workspace))
-        elif name != "ingest" or result.images_per_class:
-            terminal.show_next(name, result, folder)
+                terminal.ui_hint(tracking.ui_hint(workspace))
+            elif name != "ingest" or result.images_per_class:
+                terminal.show_next(name, result, folder)
 
 
 def run_stage(name: str, options: Any, workspace: Workspace) -> Any:
@@ -223,5 +243,16 @@ def run_stage(name: str, options: Any, workspace: Workspace) -> Any:
     log.info("%s started", name)
     result = stages.run(name, options, workspace, terminal.Terminal())
     log.info("%s finished: %s", name, result.path.name)
-    terminal.show(name, result)
+    with terminal.hushed():
+        terminal.show(name, result)
     return result
+
+
+def facts(name: str, result: Any) -> dict[str, Any]:
+    """What a stage made, for JSON; of an evaluation the verdict, and where the rest is."""
+    told = {"command": name, **vars(result)}
+    if name == "evaluate":
+        report = told.pop("report")
+        told |= {"verdict": report.verdict, "selection": report.selection.sentence, "seconds": report.seconds}
+        told |= {"report": result.path / "report.json", "predictions": result.path / "predictions.parquet"}
+    return told

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from medsyn import terminal
+from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import WorkspaceOption
-from medsyn.cli.stages import run_stage
+from medsyn.cli.stages import facts, run_stage
 from medsyn.errors import ExitCode
 from medsyn.workspace import Workspace
 
@@ -44,8 +44,12 @@ def doctor(workspace: WorkspaceOption = None) -> None:
     from medsyn import doctor as examination
 
     with guard():
-        healthy = examination.show(Workspace(workspace))
-    raise typer.Exit(ExitCode.OK if healthy else ExitCode.ENVIRONMENT)
+        found = examination.examine(Workspace(workspace))
+        if manner.current.as_json:
+            manner.answer(found)
+        else:
+            examination.show(found)
+    raise typer.Exit(ExitCode.ENVIRONMENT if found.problems else ExitCode.OK)
 
 
 @app.command(epilog="Example: [bold]medsyn deliver[/]", rich_help_panel=PANEL)
@@ -65,7 +69,12 @@ def run_pipeline(path: str | Path, folder: Path | None) -> None:
     with guard():
         stages = load_pipeline(path)
         workspace = open_workspace(folder)
+        done = []
         for number, (name, options) in enumerate(stages, 1):
             terminal.heading(f"{number}/{len(stages)} {name}")
-            run_stage(name, options, workspace)
-        terminal.ui_hint(tracking.ui_hint(workspace))
+            done.append(facts(name, run_stage(name, options, workspace)))
+        if manner.current.as_json:
+            manner.answer({"command": "run", "pipeline": str(path), "stages": done})
+            return
+        with terminal.hushed():
+            terminal.ui_hint(tracking.ui_hint(workspace))

@@ -387,7 +387,7 @@ def _synthetic_facts(inputs: Inputs, cell: cells.Cell) -> SyntheticFacts:
         n=len(cell.synthetic),
         images_per_class={c: int((cell.synthetic.labels == i).sum()) for i, c in enumerate(inputs.classes)},
         generator=str(card.get("generator") or ("trained here" if given is None else "unknown")),
-        checkpoint_digest=str(cell.generator or card.get("digest") or "unknown"),
+        checkpoint_digest=str(cell.generator or card.get("checkpoint_digest") or card.get("digest") or "unknown"),
         generator_subjects=known,
         foreign=given is not None and given.foreign,
     )

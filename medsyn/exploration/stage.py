@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from medsyn import compute
+from medsyn import compute, portable
 from medsyn import generator as generators
 from medsyn.exploration.drawing import Bar, Row, save_gif, save_png, sheet
 from medsyn.exploration.interpolation import Point, between
 from medsyn.exploration.options import ExploreOptions
 from medsyn.generator import Generator
-from medsyn.workspace import GENERATOR, Workspace, disk_errors
+from medsyn.workspace import Workspace, disk_errors
 
 FOLDER = "explorations"
 PSI = (1.0, 0.85, 0.7, 0.5, 0.3)
@@ -48,7 +48,7 @@ def run(options: ExploreOptions, workspace: Workspace) -> ExploreResult:
         DataError: The checkpoint is damaged.
         EnvironmentFault: The device is not there, or the folder cannot be written.
     """
-    source = workspace.chosen(GENERATOR, options.generator, options.modality)
+    source = portable.chosen(workspace, options.generator, options.modality)
     generator = generators.load(source, compute.device(options.device, options.threads))
     folder = Path(options.out) if options.out else workspace.create().path / FOLDER / source.name
     footer = f"Generator {source.name}, checkpoint {generator.config['digest'][:16]}."

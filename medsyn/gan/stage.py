@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import torch
 
-from medsyn import compute, tracking
+from medsyn import compute, portable, tracking
 from medsyn.config import TrainOptions
 from medsyn.data import Dataset
 from medsyn.data.lookup import by_digest
@@ -104,7 +104,7 @@ def _chosen(options: TrainOptions, workspace: Workspace) -> tuple[Path, str]:
 
 def _start(options: TrainOptions, workspace: Workspace) -> tuple[str, dict[str, torch.Tensor]] | None:
     """What the weights are taken from, where that is asked for."""
-    return checkpoint.load_training(workspace.find(GENERATOR, options.init_from)) if options.init_from else None
+    return checkpoint.load_training(portable.chosen(workspace, options.init_from)) if options.init_from else None
 
 
 def _material(path: Path, digest: str, allow_synthetic: bool) -> Material:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from dataclasses import asdict
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,6 +11,7 @@ from medsyn.data.schema import SPLITS
 from medsyn.inspection.page import percent
 from medsyn.inspection.results import UNKNOWN, Inspection
 from medsyn.inspection.stage import InspectResult
+from medsyn.manner import answer
 from medsyn.page.numbers import modality_name, p_value
 from medsyn.terminal import out, shown_path
 
@@ -20,7 +19,7 @@ from medsyn.terminal import out, shown_path
 def tell(result: InspectResult, *, as_json: bool) -> None:
     """Print the facts: for people, or as JSON and nothing else."""
     if as_json:
-        out.print(json.dumps(asdict(result.report), indent=2, ensure_ascii=False, allow_nan=False), markup=False)
+        answer(result.report)
         return
     show(result.report)
     if result.html:

@@ -3,6 +3,18 @@
 from medsyn.tracking.outbox import Waiting, deliver
 from medsyn.tracking.registry import CHAMPION, Registered
 from medsyn.tracking.run import Run, off, start
-from medsyn.tracking.store import shown_uri, ui_hint, uri
+from medsyn.tracking.store import client, shown_uri, ui_hint, uri
 
-__all__ = ["CHAMPION", "Registered", "Run", "Waiting", "deliver", "off", "shown_uri", "start", "ui_hint", "uri"]
+__all__ = [
+    "CHAMPION",
+    "Registered",
+    "Run",
+    "Waiting",
+    "client",
+    "deliver",
+    "off",
+    "shown_uri",
+    "start",
+    "ui_hint",
+    "uri",
+]

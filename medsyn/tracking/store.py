@@ -95,7 +95,8 @@ def exists_already(error: Exception) -> bool:
     return getattr(error, "error_code", "") in _ALREADY
 
 
-def _connect(workspace: Workspace) -> tuple[MlflowClient, str]:
+def client(workspace: Workspace) -> MlflowClient:
+    """MLflow's client of the store in force, not yet asked; what goes wrong it raises, in whatever form."""
     # Telemetry off unless the user says otherwise: hospital networks.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # MLflow itself would repeat a request for minutes, and a creation that was answered too late would come twice.
@@ -104,21 +105,26 @@ def _connect(workspace: Workspace) -> tuple[MlflowClient, str]:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", module=r"mlflow.*")
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
     # What goes wrong is told in one line; MLflow and SQLAlchemy would print tracebacks.
     for name in ("mlflow", "mlflow.store.db.utils", "mlflow.utils.rest_utils", "alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    client = MlflowClient(tracking_uri=uri(workspace))
-    found = client.get_experiment_by_name(EXPERIMENT)
+    return MlflowClient(tracking_uri=uri(workspace))
+
+
+def _connect(workspace: Workspace) -> tuple[MlflowClient, str]:
+    from mlflow.exceptions import MlflowException
+
+    connected = client(workspace)
+    found = connected.get_experiment_by_name(EXPERIMENT)
     if found is not None:
-        return client, found.experiment_id
+        return connected, found.experiment_id
     # With a database, artifacts would go to ./mlruns, wherever the command was run; a server has its own place.
     location = (workspace.path / "mlartifacts").as_uri() if uri(workspace).startswith("sqlite:") else None
     try:
-        return client, client.create_experiment(EXPERIMENT, artifact_location=location)
+        return connected, connected.create_experiment(EXPERIMENT, artifact_location=location)
     except MlflowException as error:
-        found = client.get_experiment_by_name(EXPERIMENT) if exists_already(error) else None
+        found = connected.get_experiment_by_name(EXPERIMENT) if exists_already(error) else None
         if found is None:
             raise
-        return client, found.experiment_id  # another process was quicker
+        return connected, found.experiment_id  # another process was quicker

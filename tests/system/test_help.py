@@ -23,6 +23,12 @@ COMMANDS = [
     ["run"],
     ["demo"],
     ["doctor"],
+    ["status"],
+    ["gc"],
+    ["models"],
+    ["models", "list"],
+    ["models", "promote"],
+    ["models", "export"],
 ]
 PROBE = """
 import sys

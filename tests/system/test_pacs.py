@@ -43,6 +43,9 @@ def test_what_the_server_has_is_what_was_sent(workspace, orthanc, allowed):
         assert np.array_equal(there.pixel_array, here.pixel_array)
     again = api.send("xray", to=orthanc.url, workspace=workspace.path)
     assert (again.instances, again.sent) == (12, 0)
+    typed = medsyn("send", "--to", orthanc.url, "--json", "--workspace", workspace.path, cwd=workspace.path, **allowed)
+    told = json.loads(typed.stdout)
+    assert (told["command"], told["instances"], told["sent"]) == ("send", 12, 0)
     assert orthanc.count() == 12
     assert files_of(path) == mine  # the set itself is as it was
     assert {p.name for p in path.iterdir()} == {"dicom", "card.json"}

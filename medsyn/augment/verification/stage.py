@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medsyn import compute, generator
+from medsyn import compute, generator, portable
 from medsyn.augment.verification import card, files, records
 from medsyn.augment.verification.card import Card
 from medsyn.augment.verification.images import Images
@@ -14,7 +14,7 @@ from medsyn.errors import EnvironmentFault, MissingError
 from medsyn.generator import Generator
 from medsyn.progress import SILENT, Progress
 from medsyn.synthetic.lineage import checkpoints
-from medsyn.workspace import GENERATOR, SYNTHETIC, Workspace
+from medsyn.workspace import SYNTHETIC, Workspace
 
 
 def run(options: VerifyOptions, workspace: Workspace, progress: Progress = SILENT) -> Verified:
@@ -68,7 +68,7 @@ def _folder(name: str | None, workspace: Workspace) -> Path:
 def _generator(name: str | None, digest: str, folder: Path, workspace: Workspace) -> Path | None:
     """The generator that is named, or the newest one that has this digest, beside the set or in the workspace."""
     if name is not None:
-        return workspace.find(GENERATOR, name)
+        return portable.chosen(workspace, name)
     around = Workspace(folder.parent.parent)
     return next(iter([*checkpoints(workspace, digest), *checkpoints(around, digest)]), None)
 
