@@ -62,3 +62,21 @@ def reader_study(
             console.scored(stage.score(files or [], opened, evaluation), as_json=json)
         else:
             console.made(stage.make(options, opened), as_json=json)
+
+
+@app.command(epilog="Example: [bold]medsyn compare xray-001 xray-002[/]", rich_help_panel=PANEL)
+def compare(
+    evaluations: Annotated[
+        list[str] | None, typer.Argument(metavar="A B [C]...", help="Folders or names of evaluations, two or more.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="File or folder of the page; default: in the workspace.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON; a page only with --html.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Set evaluations side by side: verdicts, fidelity, copies, settings; and say where they are not comparable."""
+    with guard():
+        opened = open_workspace(workspace)
+        from medsyn.side_by_side import console, stage
+
+        found = stage.run(evaluations or [], opened, html, write_page=html is not None or not json)
+        console.tell(found, as_json=json)

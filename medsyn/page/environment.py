@@ -32,7 +32,7 @@ def environment(*packages: str, escape: bool = True) -> Environment:
     made.filters["modality"] = numbers.modality_name
     made.filters["picture"] = picture
     made.filters["md"] = plain
-    made.filters["setting"] = _setting
+    made.filters["setting"] = setting
     return made
 
 
@@ -42,5 +42,6 @@ def style(*packages: str) -> Markup:
     return Markup("".join(file.read_text(encoding="utf-8") for file in files))
 
 
-def _setting(value: object) -> str:
+def setting(value: object) -> str:
+    """How the value of a setting is written."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -158,13 +158,11 @@ def _sentence(readers: Sequence[Reader], together: Together | None, detectable: 
         return f"{told}: more often than by guessing (50 %)."
     if decision == "mistaken for each other":
         return f"{told}: less often than by guessing (50 %), so there is a difference, and it was taken the wrong way."
-    found = (
-        f"With so many cases, a reader who is right in {percent(detectable)} would have been found out in four of five "
-    )
-    return f"{told}: no evidence that they can be told apart. " + (
-        f"{found}studies; a smaller ability may have been missed."
-        if detectable
-        else "The study is too small to show it."
+    if detectable is None:
+        return f"{told}: no evidence that they can be told apart. The study is too small to show it."
+    return (
+        f"{told}: no evidence that they can be told apart. A reader who is right in {percent(detectable)} of cases "
+        "would have shown it in four of five studies of this size; a smaller ability may have been missed."
     )
 
 

@@ -16,8 +16,8 @@ Methods 1995;27:46) and the variance of Gourevitch and Galanter (Psychometrika 1
 **Several readers** read the same cases, so their answers may not be pooled as if they were new cases. The interval of
 their mean is that of readers crossed with cases (Obuchowski and Rockette, Commun Stat Simul 1995;24:285; degrees of
 freedom as Hillis, Stat Med 2007;26:596), see `medsyn.evaluate.statistics.estimate`. **Agreement** is Cohen's kappa of
-two readers (Educ Psychol Meas 1960;20:37), Fleiss' of more (Psychol Bull 1971;76:378), its interval from bootstrap draws of
-cases.
+two readers (Educ Psychol Meas 1960;20:37), Fleiss' of more (Psychol Bull 1971;76:378), its interval from draws of
+cases with replacement.
 """
 
 from __future__ import annotations
