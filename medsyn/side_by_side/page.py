@@ -71,27 +71,19 @@ def charts(found: SideBySide) -> list[Chart]:
         )
     measured = [(c.name, c.fidelity) for c in columns if c.fidelity]
     if measured:
-        kid = [
-            Row(
-                name,
-                [Mark("Real training images", "floor", _plain(f.floor_kid)), Mark("Synthetic", "synthetic", f.kid)],
-            )
-            for name, f in measured
-        ]
+        floors = [(_plain(f.floor_kid), _plain(f.floor_coverage)) for _, f in measured]
+        kid = [_row(name, floor, f.kid) for (name, f), (floor, _) in zip(measured, floors, strict=True)]
         coverage = [
-            Row(
-                name,
-                [
-                    Mark("Real training images", "floor", _plain(f.floor_coverage)),
-                    Mark("Synthetic", "synthetic", _plain(f.coverage)),
-                ],
-            )
-            for name, f in measured
+            _row(name, floor, _plain(f.coverage)) for (name, f), (_, floor) in zip(measured, floors, strict=True)
         ]
         legend = {"synthetic": "synthetic images", "floor": "real training images"}
         made.append(Chart("kid", "KID ↓", "KID", [Group("", kid)], legend, digits=4))
         made.append(Chart("coverage", "Coverage ↑", "coverage", [Group("", coverage)], legend))
     return made
+
+
+def _row(name: str, floor: Estimate | None, value: Estimate | None) -> Row:
+    return Row(name, [Mark("Real training images", "floor", floor), Mark("Synthetic", "synthetic", value)])
 
 
 def _plain(value: float | None) -> Estimate | None:

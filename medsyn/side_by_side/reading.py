@@ -28,8 +28,12 @@ class Evaluation:
     column: Column
 
 
-def read(folder: Path) -> Evaluation:
+def read(folder: Path, name: str) -> Evaluation:
     """Read an evaluation.
+
+    Args:
+        folder: Of it.
+        name: What it is called in the comparison.
 
     Raises:
         DataError: Damaged, or written by another medsyn.
@@ -47,15 +51,15 @@ def read(folder: Path) -> Evaluation:
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise DataError(f"is no report: {place}: {error.errors()[0]['msg']}", where=file) from None
-    return Evaluation(report, _column(report, folder))
+    return Evaluation(report, _column(report, folder, name))
 
 
-def _column(r: Report, folder: Path) -> Column:
+def _column(r: Report, folder: Path, name: str) -> Column:
     v, pair = r.verdict, charts.chosen_pair(r)
     values: list[Estimate | None] = [(arm.test or {}).get(v.measure) for arm in pair] if pair else [None, None]
     numbers = _tested(folder, v.setting)
     return Column(
-        name=folder.name,
+        name=name,
         created=r.created,
         decision=v.decision,
         quick=v.quick,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def run(
     for place, folder in enumerate(folders):
         if folder.resolve() in [other.resolve() for other in folders[:place]]:
             raise UsageError("is named twice", where=folder, mend="Name each evaluation once.")
-    read_all = [read(folder) for folder in folders]
+    read_all = [read(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
     found = doubts.find(read_all)
     result = SideBySide(
         comparable=not any(doubt.severe for doubt in found),
@@ -64,8 +65,17 @@ def run(
     return CompareResult(result, _write(result, workspace, html))
 
 
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Names of folders; where two workspaces have one of the same name, with the workspace's."""
+    names = [folder.name for folder in folders]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{place}: {folder.parents[1].name}/{folder.name}" for place, folder in enumerate(folders, 1)]
+
+
 def _write(result: SideBySide, workspace: Workspace, html: str | Path | None) -> Path:
-    name = f"{'--'.join(column.name for column in result.evaluations)[:150]}.html"
+    names = "--".join(re.sub(r"[^\w.-]+", "-", column.name) for column in result.evaluations)
+    name = f"{names[:150]}.html"
     file = Path(html) if html else workspace.create().path / FOLDER / name
     if file.is_dir():
         file = file / name
