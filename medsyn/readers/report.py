@@ -71,7 +71,7 @@ def _templates(*, escape: bool) -> Environment:
 
 
 def _chart(found: Readers) -> Chart:
-    rows = [Row(r.reader, [Mark("Told rightly", "synthetic", _estimate(r.told))]) for r in found.readers]
+    rows = [Row(r.reader, [Mark("Told rightly", "synthetic", share_as_estimate(r.told))]) for r in found.readers]
     if found.together:
         mean = found.together.told.model_copy(update={"per_seed": []})
         rows.append(Row("Mean of the readers", [Mark("Told rightly", "primary", mean)], style="primary"))
@@ -87,5 +87,6 @@ def _chart(found: Readers) -> Chart:
     )
 
 
-def _estimate(share: Share) -> Estimate | None:
-    return None if share.value is None else Estimate(value=share.value, low=share.low, high=share.high)
+def share_as_estimate(share: Share) -> Estimate:
+    """A share of at least one case, as charts and other tables take it."""
+    return Estimate(value=share.value or 0.0, low=share.low, high=share.high)

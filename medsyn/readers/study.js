@@ -65,6 +65,7 @@
       b.setAttribute("aria-pressed", String(state.now.call === b.dataset.call));
     });
     document.querySelectorAll("[data-label]").forEach((b) => { b.disabled = !labelling; });
+    $("partial").disabled = state.answers.length === 0;
     $("undo").disabled = !labelling && state.answers.length === 0;
     $("told").textContent = `${$("place").textContent}. ${labelling ? "What does it show?" : "Real or synthetic?"}`;
   };
@@ -149,7 +150,7 @@
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
-    $("saved").textContent = `Saved as ${name()}, where this browser puts downloads.`;
+    $("saved").textContent = $("told").textContent = `Saved as ${name()}, where this browser puts downloads.`;
   };
 
   const finish = () => {
@@ -184,7 +185,7 @@
   document.querySelectorAll("[data-call]").forEach((b) => b.addEventListener("click", () => call(b.dataset.call)));
   $("undo").addEventListener("click", undo);
   $("back").addEventListener("click", undo);
-  $("save").addEventListener("click", save);
+  ["save", "partial"].forEach((id) => $(id).addEventListener("click", save));
   $("reset").addEventListener("click", afresh);
   $("in").addEventListener("click", () => change("zoom", 0.5, 1, 6));
   $("out").addEventListener("click", () => change("zoom", -0.5, 1, 6));

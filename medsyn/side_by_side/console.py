@@ -68,4 +68,4 @@ def _cell(cell: Cell) -> str:
     text = escape(cell.text)
     colour = _COLOURS.get(cell.text)
     shown = f"[{colour}]{text}[/]" if colour else text
-    return f"{shown} [dim]{escape(cell.small)}[/]" if cell.small else shown
+    return f"{shown} [dim]({escape(cell.small)})[/]" if cell.small else shown

@@ -30,8 +30,8 @@ def _severe(found: Sequence[Evaluation]) -> Iterator[Doubt]:
             found, lambda e: (e.report.settings.get("split"), e.report.settings.get("folds"), _subjects(e))
         )
         yield Doubt(
-            text=f"Whether they were tested on the same images is unknown: the predictions of {', '.join(gone)} are gone; "
-            f"settings and counts of the test split {'differ' if other else 'agree'}.",
+            text="Whether they were tested on the same images is unknown: the predictions of "
+            f"{', '.join(gone)} are gone; settings and counts of the test split {'differ' if other else 'agree'}.",
             severe=other,
         )
     elif _several(found, lambda e: e.column.origin.test_digest):
@@ -87,8 +87,8 @@ def _always(found: Sequence[Evaluation]) -> Iterator[Doubt]:
     if not _several(found, lambda e: (e.column.origin.dataset_digest, e.column.origin.test_digest)):
         looks = max(one.column.looks_at_test for one in found)
         yield Doubt(
-            text=f"All were tested on the same images (looks at them: {looks}). To choose the best by these numbers is a "
-            "choice on test: its difference then looks larger than it is. Confirm it on other patients.",
+            text=f"All were tested on the same images (looks at them: {looks}). To choose the best by these numbers is "
+            "a choice on test: its difference then looks larger than it is. Confirm it on other patients.",
             severe=False,
         )
     yield Doubt(

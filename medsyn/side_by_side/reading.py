@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from medsyn.errors import DataError
 from medsyn.evaluate.report import charts, tables
 from medsyn.evaluate.results import SCHEMA_VERSION, Estimate, Report
-from medsyn.readers.report import FACTS
+from medsyn.readers.report import FACTS, share_as_estimate
 from medsyn.readers.results import Readers
-from medsyn.side_by_side.results import Closeness, Column, Copies, Filtered, Origin
+from medsyn.side_by_side.results import Closeness, Column, Copies, Filtered, Origin, Read
 from medsyn.workspace import EVALUATION, read_json
 
 
@@ -129,10 +129,18 @@ def _closeness(r: Report) -> Closeness | None:
     )
 
 
-def _readers(file: Path) -> str | None:
+def _readers(file: Path) -> Read | None:
     if not file.is_file():
         return None
     try:
-        return Readers.model_validate(read_json(file)).sentence
+        found = Readers.model_validate(read_json(file))
     except ValidationError:
         raise DataError("are no results of readers", where=file, mend="Score the study again.") from None
+    first = found.readers[0]
+    told = found.together.told if found.together else share_as_estimate(first.told)
+    return Read(
+        readers=len(found.readers),
+        told=told,
+        decision=(found.together or first).decision,
+        sentence=found.sentence,
+    )

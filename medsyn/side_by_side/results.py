@@ -54,6 +54,15 @@ class Filtered(_Table):
     decision: Decision | None
 
 
+class Read(_Table):
+    """What a reader study found; see `medsyn.readers.results.Readers`."""
+
+    readers: int
+    told: Estimate  # share of cases told rightly real from synthetic
+    decision: str
+    sentence: str
+
+
 class Column(_Table):
     """One evaluation."""
 
@@ -76,7 +85,7 @@ class Column(_Table):
     copies: Copies
     checks: dict[str, str]  # check -> clear, found or untested
     selection: Filtered
-    readers: str | None  # the sentence of a reader study
+    readers: Read | None
     looks_at_test: int
     origin: Origin
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from medsyn.evaluate.report.numbers import classifier_name, interval, measure_name
 from medsyn.evaluate.results import Estimate
 from medsyn.page.numbers import DASH, count, day, number, signed
-from medsyn.side_by_side.results import Column
+from medsyn.readers.scoring import percent
+from medsyn.side_by_side.results import Column, Read
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Line:
 
     @property
     def differs(self) -> bool:
-        return len({cell.text for cell in self.cells}) > 1
+        return len(set(self.cells)) > 1
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,10 @@ def parts(columns: Sequence[Column]) -> list[Part]:
             ),
             "Images in which they differ": lambda c: Cell(count(c.selection.replaced) if c.selection.tested else DASH),
         },
-        "Readers": {"Real or synthetic": lambda c: Cell(c.readers or "no reader study")},
+        "Readers": {
+            "Real or synthetic": lambda c: Cell(c.readers.decision if c.readers else "no reader study"),
+            "Told rightly": lambda c: _read(c.readers) if c.readers else Cell(DASH),
+        },
         "What was compared": {
             "Dataset": lambda c: Cell(c.origin.dataset, c.origin.dataset_digest[:12]),
             "Test images": lambda c: Cell(
@@ -108,6 +112,11 @@ def _state(tested: bool, found: bool) -> str:
 def _estimate(e: Estimate, digits: int = 3, *, difference: bool = False) -> Cell:
     value = signed(e.value, digits) if difference else number(e.value, digits)
     return Cell(value, interval(e, digits, difference=difference))
+
+
+def _read(found: Read) -> Cell:
+    told = found.told
+    return Cell(percent(told.value), f"{percent(told.low)} to {percent(told.high)}; readers: {found.readers}")
 
 
 def _named(e: Estimate | None, name: str) -> Cell:
