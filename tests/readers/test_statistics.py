@@ -69,11 +69,8 @@ def test_d_prime_is_the_distance_of_two_normals() -> None:
 def test_d_prime_covers_what_simulated_readers_have() -> None:
     rng = np.random.default_rng(0)
     n, wanted = 50, 1.0
-    hits, false = (rng.binomial(n, norm.cdf(s * wanted / 2), 2000) for s in (1, -1))
-    found = [
-        statistics.d_prime(statistics.share(of(h, n)), statistics.share(of(n - f, n)))[0]
-        for h, f in zip(hits, false, strict=True)
-    ]
+    shares = [[statistics.share(of(k, n)) for k in rng.binomial(n, norm.cdf(wanted / 2), 2000)] for _ in range(2)]
+    found = [statistics.d_prime(hits, right)[0] for hits, right in zip(*shares, strict=True)]
     covered = np.mean([e.low <= wanted <= e.high for e in found])
     assert 0.94 <= covered <= 0.98
 
@@ -115,7 +112,7 @@ def test_readers_who_all_say_the_same_have_no_kappa() -> None:
 
 @pytest.mark.parametrize(("able", "hard"), [(0.0, 0.0), (0.5, 1.0)])
 def test_the_mean_of_readers_covers_other_readers_and_other_cases(able: float, hard: float) -> None:
-    """Readers of other ability, cases of other difficulty, shared by all: what pooled answers would take for certain."""
+    """Readers of other ability, cases of other difficulty that all of them share: pooled answers would be too sure."""
     rng = np.random.default_rng(2)
     readers, n, strata = 5, 60, np.arange(60) % 2
     draws = norm.cdf(rng.normal(0.8, np.hypot(able, hard), 200_000)).mean()

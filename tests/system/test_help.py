@@ -17,6 +17,8 @@ COMMANDS = [
     ["evaluate"],
     ["inspect"],
     ["explore"],
+    ["reader-study"],
+    ["compare"],
     ["send"],
     ["run"],
     ["demo"],
