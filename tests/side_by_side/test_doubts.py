@@ -34,7 +34,7 @@ SEVERE = {
     "another dataset": ({"dataset__digest": "77" * 32}, "Other datasets (xray-001: xray-001, digest 9f2c9f2c;"),
     "other test images": (
         {"tested": range(50, 120)},
-        "Tested on other images of the same dataset (xray-001: 100 images",
+        "Tested on other images of the same dataset (xray-001: 100 im",
     ),
     "another measure": ({"verdict__measure": "accuracy"}, "Other measures (xray-001: AUROC; xray-002: Accuracy)"),
 }
