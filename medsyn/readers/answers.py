@@ -43,7 +43,7 @@ class Answers(_Table):
 
     kind: Literal["medsyn reader-study answers"]
     schema_version: Literal[1]
-    study: _Text
+    study: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     reader: _Text
     session: _Text
     started: _Text
@@ -54,7 +54,7 @@ class Answers(_Table):
         """CRC-32 of the content: finds what was damaged or edited without care, not what was forged."""
         rows = ["\t".join(map(str, answer.model_dump().values())) for answer in self.answers]
         text = "\n".join([self.study, self.reader, self.session, self.started, *rows])
-        return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
+        return f"{zlib.crc32(text.encode()):08x}"
 
 
 def read(file: Path) -> Answers:

@@ -55,7 +55,7 @@ def detectable(n: int) -> float | None:
     above = counts[binom.sf(counts - 1, n, CHANCE) < (1 - LEVEL) / 2]  # where the exact interval begins above CHANCE
     steps = np.arange(CHANCE, 1.0005, 0.001)
     reached = steps[binom.sf(above[0] - 1, n, steps) >= POWER] if len(above) else steps[:0]
-    return float(reached[0]) if len(reached) else None
+    return round(float(reached[0]), 3) if len(reached) else None
 
 
 def d_prime(hits: Share, right_rejections: Share) -> tuple[Estimate, float]:

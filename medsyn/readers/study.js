@@ -58,6 +58,7 @@
 
   const steps = () => {
     const labelling = state.now.call !== null;
+    const inside = document.activeElement.closest(".step");
     $("step-call").classList.toggle("active", !labelling);
     $("step-label").classList.toggle("active", labelling);
     document.querySelectorAll("[data-call]").forEach((b) => {
@@ -67,6 +68,8 @@
     document.querySelectorAll("[data-label]").forEach((b) => { b.disabled = !labelling; });
     $("partial").disabled = state.answers.length === 0;
     $("undo").disabled = !labelling && state.answers.length === 0;
+    // A button that is pressed is switched off: whoever goes by Tab is taken on to the next question.
+    if (inside) document.querySelector(".step.active button").focus();
     $("told").textContent = `${$("place").textContent}. ${labelling ? "What does it show?" : "Real or synthetic?"}`;
   };
 

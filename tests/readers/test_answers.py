@@ -63,7 +63,8 @@ WRONG: dict[str, tuple[Callable[[dict], Any], type[MedsynError], str]] = {
     ),
     "nothing answered": (lambda c: signed({**c, "answers": []}), DataError, "answers 0 of 16 cases"),
     "a study of elsewhere": (lambda c: signed({**c, "study": "f" * 16}), MissingError, "was not made in workspace"),
-    "a study that is a path": (lambda c: signed({**c, "study": "../.."}), MissingError, "was not made in workspace"),
+    "a study that is a path": (lambda c: signed({**c, "study": "../.."}), DataError, "study: String should match"),
+    "half a character": (altered(reader="\ud800"), DataError, "reader"),
 }
 
 

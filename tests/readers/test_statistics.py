@@ -53,6 +53,11 @@ def test_the_detectable_accuracy_is_found_in_four_of_five_studies(n: int) -> Non
     assert binom.pmf(np.arange(n + 1), n, accuracy) @ above == pytest.approx(0.8, abs=0.01)
 
 
+@pytest.mark.parametrize(("n", "percent"), [(20, 80), (60, 69), (200, 60)])
+def test_the_sizes_that_the_docs_name(n: int, percent: int) -> None:
+    assert round(100 * statistics.detectable(n)) == percent
+
+
 def test_four_cases_can_show_nothing() -> None:
     assert statistics.detectable(4) is None
 

@@ -78,10 +78,8 @@ def test_without_predictions_settings_and_counts_decide(evaluated: Evaluated, ch
 
 
 def test_settings_that_differ_and_no_others(evaluated: Evaluated) -> None:
-    a, b = (
-        evaluated(),
-        evaluated(settings={"steps": 900, "device": "cuda", "dataset": "other"}, software={"torch": "9"}),
-    )
+    other = {"steps": 900, "device": "cuda", "dataset": "other"}
+    a, b = evaluated(), evaluated(settings=other, software={"torch": "9"})
     found = medsyn.compare(a, b, workspace=a.parents[1]).found
     assert [(row.name, row.values) for row in found.settings] == [("steps", ["600", "900"])]
     assert {row.name: row.values for row in found.software} == {
