@@ -1,4 +1,4 @@
-"""Stages, looks, sending and the care of a workspace as functions for notebooks and scripts."""
+"""Stages, looks, readers, comparing, sending and the care of a workspace as functions for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from medsyn.operations.status import Status
     from medsyn.pacs.sending import SendResult
     from medsyn.portable import Exported
+    from medsyn.readers.stage import ScoreResult, StudyResult
+    from medsyn.side_by_side.stage import CompareResult
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -280,6 +282,68 @@ def collect_garbage(*names: str, dry_run: bool = False, workspace: str | Path | 
     from medsyn.operations.gc import collect
 
     return collect(Workspace(workspace), names, dry_run=dry_run)
+
+
+def reader_study(*, workspace: str | Path | None = None, **options: Any) -> StudyResult:
+    """Write a page on which readers tell real cases from synthetic ones, in the workspace's private folder.
+
+    Args:
+        workspace: As for `ingest`.
+        options: Fields of `medsyn.readers.options.StudyOptions`, such as ``n=60`` or ``synthetic="xray-001"``.
+
+    Returns:
+        The page, which shows real patients, and the key, which is not for readers.
+
+    Raises:
+        MedsynError: With what is wrong, where, and how to mend it.
+    """
+    from medsyn.readers import stage
+    from medsyn.readers.options import StudyOptions
+
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+    return stage.make(validate(StudyOptions, given, where="medsyn.reader_study"), Workspace(workspace))
+
+
+def score_readers(
+    *files: str | Path, evaluation: str | Path | None = None, workspace: str | Path | None = None
+) -> ScoreResult:
+    """Score the answers of readers, and add them to the report of the evaluation they belong to.
+
+    Args:
+        files: What the page of `reader_study` saved, one a reader.
+        evaluation: Folder or name; default: the newest of the same dataset and synthetic set.
+        workspace: As for `ingest`; the one that the study was made in.
+
+    Returns:
+        The results as ``found`` (`medsyn.readers.results.Readers`), and where they are told.
+
+    Raises:
+        MedsynError: With what is wrong, where, and how to mend it.
+    """
+    from medsyn.readers import stage
+
+    return stage.score(files, Workspace(workspace), evaluation)
+
+
+def compare(
+    *evaluations: str | Path, html: str | Path | None = None, workspace: str | Path | None = None
+) -> CompareResult:
+    """Set evaluations side by side, and say where they cannot be compared.
+
+    Args:
+        evaluations: Folders or names, two or more.
+        html: File or folder of the page; default: in ``comparisons/`` of the workspace.
+        workspace: As for `ingest`.
+
+    Returns:
+        The facts as ``found`` (`medsyn.side_by_side.results.SideBySide`), and the page as ``html``.
+
+    Raises:
+        MedsynError: With what is wrong, where, and how to mend it.
+    """
+    from medsyn.side_by_side import stage
+
+    return stage.run(evaluations, Workspace(workspace), html)
 
 
 def _run(stage: str, options: dict[str, Any], workspace: str | Path | None, progress: Progress) -> Any:

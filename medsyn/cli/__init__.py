@@ -17,13 +17,8 @@ from medsyn.manner import Manner
 
 __all__ = ["app", "main"]
 
-for _module in (
-    "stages",
-    "looking",
-    "sets",
-    "operations",
-    "whole",
-):  # they register their commands, in the order of --help
+# They register their commands, in the order of --help.
+for _module in ("stages", "looking", "judging", "sets", "operations", "whole"):
     import_module(f"medsyn.cli.{_module}")
 
 CLICK_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException, which Typer may bring along as its own

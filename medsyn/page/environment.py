@@ -13,15 +13,15 @@ from medsyn.page.markdown import plain
 from medsyn.page.pictures import picture
 
 
-def environment(package: str, *, escape: bool = True) -> Environment:
-    """Jinja with the templates of a package and the shared ones.
+def environment(*packages: str, escape: bool = True) -> Environment:
+    """Jinja with the templates of packages, the first one's first, and the shared ones.
 
     Args:
-        package: Dotted name of a package with a folder ``templates``.
+        packages: Dotted names of packages with a folder ``templates``.
         escape: For HTML.
     """
     made = Environment(
-        loader=ChoiceLoader([PackageLoader(package), PackageLoader("medsyn.page")]),
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "medsyn.page")]),
         autoescape=escape,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -32,15 +32,16 @@ def environment(package: str, *, escape: bool = True) -> Environment:
     made.filters["modality"] = numbers.modality_name
     made.filters["picture"] = picture
     made.filters["md"] = plain
-    made.filters["setting"] = _setting
+    made.filters["setting"] = setting
     return made
 
 
-def style(package: str) -> Markup:
-    """The shared ``style.css`` and the package's own after it; it is ours: escaping would break selectors."""
-    files = [resources.files(name).joinpath("style.css") for name in ("medsyn.page", package)]
+def style(*packages: str) -> Markup:
+    """The shared ``style.css`` and those of packages after it; they are ours: escaping would break selectors."""
+    files = [resources.files(name).joinpath("style.css") for name in ("medsyn.page", *packages)]
     return Markup("".join(file.read_text(encoding="utf-8") for file in files))
 
 
-def _setting(value: object) -> str:
+def setting(value: object) -> str:
+    """How the value of a setting is written."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -18,6 +18,17 @@ def checkpoints(workspace: Workspace, digest: str) -> list[Path]:
     return [path for path in reversed(workspace.all(GENERATOR)) if _digest(path) == digest]
 
 
+def training_subjects(workspace: Workspace, digest: str) -> Path | None:
+    """The table of the subjects that the generator with these weights learnt from; None where there is no record."""
+    for folder in checkpoints(workspace, digest):
+        record = folder / "subjects.parquet"
+        if record.is_file():
+            return record
+    # `augment` leaves a copy, because the generator may have come from elsewhere or be gone.
+    kept = workspace.private / f"subjects-{digest[:16]}.parquet"
+    return kept if kept.is_file() else None
+
+
 def learnt_from_synthetic(synthetic: int, images: int) -> str:
     """What whoever uses a generator must know of its training images, of which some were synthetic themselves."""
     return (

@@ -9,6 +9,7 @@ from evaluate.report_sample import make_report
 
 from medsyn.evaluate.report import charts, figures, plots
 from medsyn.page import numbers
+from medsyn.page.scripts import as_json
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_plotly_gets_the_very_numbers() -> None:
 
 def test_names_cannot_choose_colours_or_break_figures() -> None:
     report = make_report(["--accent", "</script><b>x", "%{x}$y$"])
-    text = str(plots.as_json([plots.rows(charts.diversity(report))]))
+    text = str(as_json([plots.rows(charts.diversity(report))]))
     assert "<" not in text
     (figure,) = json.loads(text)
     assert figure["labels"] == ["--accent", "&lt;/script&gt;&lt;b&gt;x", "%{x}$y$"]

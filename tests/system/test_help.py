@@ -18,6 +18,8 @@ COMMANDS = [
     ["evaluate"],
     ["inspect"],
     ["explore"],
+    ["reader-study"],
+    ["compare"],
     ["send"],
     ["deliver"],
     ["run"],

@@ -22,7 +22,7 @@ from medsyn.evaluate.inputs import foreign, own_split
 from medsyn.evaluate.inputs.images import Images, take
 from medsyn.progress import Progress
 from medsyn.synthetic import SyntheticSet
-from medsyn.synthetic.lineage import checkpoints
+from medsyn.synthetic.lineage import training_subjects
 from medsyn.workspace import DATASET, SYNTHETIC, Workspace
 
 
@@ -350,12 +350,4 @@ def _generator_subjects(
 def _subjects_record(workspace: Workspace, given: Given | None) -> Path | None:
     """Whom the generator learnt from, by its digest."""
     digest = given.card.get("checkpoint_digest") if given is not None else None
-    if not digest:
-        return None
-    for folder in checkpoints(workspace, digest):
-        record = folder / "subjects.parquet"
-        if record.is_file():
-            return record
-    # `augment` leaves a copy, because the generator may have come from elsewhere or be gone.
-    kept = workspace.private / f"subjects-{digest[:16]}.parquet"
-    return kept if kept.is_file() else None
+    return training_subjects(workspace, digest) if digest else None

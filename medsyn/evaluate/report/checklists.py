@@ -60,7 +60,7 @@ def scorecard(report: Report) -> list[Item]:
             "Do they keep the limits that anatomy, physics and the clinic set?",
             [
                 f"Labels: {report.labels.sentence}" if report.labels.tested else "",
-                "Anatomical plausibility was not measured: it needs readers.",
+                "Anatomical plausibility was not measured here: it needs readers, see their section.",
             ],
             "labels",
         ),

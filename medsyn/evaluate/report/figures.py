@@ -94,6 +94,11 @@ class Chart:
     def columns(self) -> list[str]:
         return list(dict.fromkeys(mark.column for row in self.rows for mark in row.marks))
 
+    @property
+    def repeated(self) -> bool:
+        """Whether any estimate tells its single repeats."""
+        return any(row.main.estimate.per_seed for row in self.rows if row.main and row.main.estimate)
+
     @cached_property
     def scale(self) -> Scale:
         shown = [m.estimate for row in self.rows for m in row.marks if m.estimate is not None]

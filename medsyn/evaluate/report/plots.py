@@ -6,13 +6,9 @@ A colour is named by a variable of the style sheet ("--accent"), so that a figur
 from __future__ import annotations
 
 import html
-import json
 import math
 import textwrap
-from collections.abc import Iterable
 from typing import Any
-
-from markupsafe import Markup
 
 from medsyn.evaluate.report.figures import Chart, Lines, Mark
 from medsyn.evaluate.report.numbers import interval
@@ -121,12 +117,6 @@ def lines(chart: Lines) -> dict[str, Any]:
             "margin": {"l": 56, "r": 16, "t": 40, "b": 52},
         },
     }
-
-
-def as_json(figures: Iterable[dict[str, Any]]) -> Markup:
-    """Figures as JSON that may stand inside ``<script type="application/json">``: nothing in it can end the element."""
-    text = json.dumps(list(figures), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _row_trace(chart: Chart, series: str, found: list[tuple[float, str, Mark]]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -19,6 +17,7 @@ from medsyn.evaluate.checks.galleries import Galleries
 from medsyn.evaluate.report import charts, checklists, numbers, plots, tables
 from medsyn.evaluate.results import Report
 from medsyn.page.environment import environment, style
+from medsyn.page.scripts import as_json, policy
 from medsyn.workspace import atomic_file, disk_errors
 
 FILE, MARKDOWN = "report.html", "report.md"
@@ -52,7 +51,8 @@ LIMITS = (
     ),
     (
         "Measures, not readers.",
-        "No radiologist looked at the images for this report; a network's view of realism is no clinical judgement.",
+        "Unless a reader study is told above, nobody looked at the images for this report; a network's view of realism "
+        "is no clinical judgement.",
     ),
 )
 
@@ -87,16 +87,17 @@ def write(report: Report, galleries: Galleries, folder: Path) -> Path:
 
 @cache
 def _html() -> Environment:
-    return _environment(escape=True)
+    return templates()
 
 
 @cache
 def _markdown() -> Environment:
-    return _environment(escape=False)
+    return templates(escape=False)
 
 
-def _environment(*, escape: bool) -> Environment:
-    made = environment(PACKAGE, escape=escape)
+def templates(*packages: str, escape: bool = True) -> Environment:
+    """The report's templates, macros and filters, with those of further packages before them."""
+    made = environment(*packages, PACKAGE, escape=escape)
     made.filters["interval"] = numbers.interval
     made.filters["measure"] = numbers.measure_name
     made.filters["classifier"] = numbers.classifier_name
@@ -139,7 +140,7 @@ def _of_the_page(report: Report, galleries: Galleries) -> dict[str, Any]:
         "g": galleries,
         "style": style(PACKAGE),
         "charts": shown,
-        "figures": plots.as_json(shown.figures()),
+        "figures": as_json(shown.figures()),
         "scripts": scripts,
         "real_images": bool(galleries.closest) or any(len(images) for images in galleries.real.values()),
         "gallery_classes": _gallery_classes(report, galleries),
@@ -196,13 +197,7 @@ class Scripts:
 
     @classmethod
     def of(cls, library: str, drawing: str) -> Scripts:
-        sources = " ".join(f"'sha256-{_digest(text)}'" for text in (library, drawing))
-        return cls(
-            Markup(library),
-            Markup(drawing),
-            f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {sources}; base-uri 'none'; "
-            "form-action 'none'",
-        )
+        return cls(Markup(library), Markup(drawing), policy(library, drawing))
 
 
 @cache
@@ -210,10 +205,6 @@ def _plotly() -> str:
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
 def _gallery_classes(report: Report, galleries: Galleries) -> list[str]:

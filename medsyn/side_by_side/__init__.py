@@ -1,0 +1,1 @@
+"""Evaluations side by side, and whether they may be compared at all."""
