@@ -183,7 +183,7 @@ def _compare(rows: np.ndarray, distance: np.ndarray, codes: np.ndarray) -> Neare
     # The low-pass under which one candidate stands out most names the nearest reference.
     subject = codes[np.take_along_axis(rows[..., None], distance.argmin(1, keepdims=True), 1)]
     others = np.where((codes[rows][..., None] != subject) & np.isfinite(distance), distance, np.nan)
-    alone: np.ndarray = np.isnan(others).all(1, keepdims=True)
+    alone = np.asarray(np.isnan(others).all(1, keepdims=True))
     others = np.where(alone, np.inf, others)
     typical = np.nanmedian(others, axis=1)
     ratios = best[:, 0] / np.maximum(typical, 1e-6) / np.array(CLOSE, np.float32)
