@@ -37,10 +37,12 @@ for name in sys.argv[1:]:
 """
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Modules that a module ever imports, but for type checkers; of medsyn, submodules by their own names."""
+def imports(tree: ast.AST, *, lazily: bool = True) -> Iterator[str]:
+    """Modules that a module imports, in functions too if ``lazily``; submodules by their own names."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not lazily:
             continue
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -49,13 +51,25 @@ def imports(tree: ast.AST) -> Iterator[str]:
             assert not node.level, "medsyn imports its own modules by their whole names"
             inside = (f"{node.module}.{name.name}" for name in node.names)
             yield from (name if name in MODULES else node.module for name in inside)
-        yield from imports(node)
+        yield from imports(node, lazily=lazily)
+
+
+def graph_of(*, lazily: bool) -> dict[str, set[str]]:
+    """Module of medsyn -> all that it imports."""
+    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+    return {name: set(imports(tree, lazily=lazily)) - {name} for name, tree in trees.items()}
 
 
 @pytest.fixture(scope="module")
 def graph() -> dict[str, set[str]]:
     """Module of medsyn -> all that it ever imports, also in a function."""
-    return {name: set(imports(ast.parse(path.read_text(encoding="utf-8")))) - {name} for name, path in MODULES.items()}
+    return graph_of(lazily=True)
+
+
+def packages_of(name: str) -> set[str]:
+    """Packages around a module, whose __init__ runs before it does."""
+    parts = name.split(".")
+    return {".".join(parts[:i]) for i in range(1, len(parts))}
 
 
 def test_no_file_is_long() -> None:
@@ -69,6 +83,14 @@ def test_imports_go_round_in_no_circle(graph: dict[str, set[str]]) -> None:
     assert len(graph) > 300
     order = list(TopologicalSorter({m: named & MODULES.keys() for m, named in graph.items()}).static_order())
     assert order.index("medsyn.errors") < order.index("medsyn.ingest.stage")
+
+
+def test_nor_do_they_through_the_packages_around_what_is_imported() -> None:
+    found = {}
+    for module, named in graph_of(lazily=False).items():
+        own = named & MODULES.keys()
+        found[module] = own.union(*(packages_of(name) for name in own)) - packages_of(module) - {module} | own
+    list(TopologicalSorter(found).static_order())
 
 
 def test_no_stage_imports_another(graph: dict[str, set[str]]) -> None:
@@ -92,7 +114,7 @@ def test_every_module_can_be_imported_alone() -> None:
 
 
 def test_an_ingest_loads_no_torch_in_any_of_its_processes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "medsyn", "ingest", "--sample-subjects", "30", "--size", "32", "--workers", "2"]
+    command = [sys.executable, "-m", "medsyn", "ingest", "--sample-subjects", "60", "--size", "32", "--workers", "2"]
     told = environment(PYTHONPROFILEIMPORTTIME="1", MEDSYN_WORKSPACE=str(tmp_path / "workspace"))
     done = subprocess.run(command, cwd=tmp_path, env=told, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from medsyn.config import IngestOptions
 from medsyn.errors import DataError, UsageError
-from medsyn.ingest import bids
-from medsyn.ingest.bids import BidsSet
-from medsyn.ingest.labels import folders, tags
+from medsyn.ingest.labels import bids, folders, tags
+from medsyn.ingest.labels.bids import BidsSet
 from medsyn.ingest.labels.table import LabelTable
 from medsyn.ingest.labels.values import Joined, LabelRow
 from medsyn.ingest.numbered import Worked
