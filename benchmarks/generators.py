@@ -103,8 +103,7 @@ def _cell(arm: str, job: Job, ruler: Ruler, where: str) -> dict[str, Any]:
         shutil.rmtree(job.folder, ignore_errors=True)
         job.folder.mkdir(parents=True)
         print(f"{time.strftime('%H:%M:%S')} {where}: {arm}", flush=True)
-        begin = (os.getpid(),)
-        with ProcessPoolExecutor(1, get_context("spawn"), compute.begin_worker, begin) as pool:
+        with ProcessPoolExecutor(1, get_context("spawn"), compute.begin_worker) as pool:
             write_json(made_file, pool.submit(make, arm, job).result())
     cell = read_json(made_file) | ruler.measure(np.load(job.folder / "images.npy"))
     write_json(file, cell)

@@ -6,12 +6,13 @@ import hashlib
 import math
 import os
 import signal
-import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -191,23 +192,38 @@ def _fraction(bits: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def executor(workers: int | None = None) -> Iterator[Executor]:
-    """A process pool with one thread a process; ``workers`` defaults to the cores.
+def executor(workers: int | None = None, cluster: Executor | None = None) -> Iterator[Executor]:
+    """The cluster where there is one, else a process pool with one thread a process.
 
     Workers start fresh (spawn): forking a process that holds threads or a database is asking for deadlocks.
+
+    Args:
+        workers: Processes; default: the cores.
+        cluster: Of `medsyn.cluster.connected`, which closes it.
+
+    Raises:
+        EnvironmentFault: Something has killed one of the processes.
     """
+    if cluster is not None:
+        yield cluster
+        return
     with one_thread():
-        pool = ProcessPoolExecutor(
-            workers or cores(), mp_context=get_context("spawn"), initializer=begin_worker, initargs=(os.getpid(),)
-        )
+        pool = ProcessPoolExecutor(workers or cores(), mp_context=get_context("spawn"), initializer=begin_worker)
         try:
             yield pool
-        except BaseException:
+        except BaseException as error:
             # Without an end put to them, the interpreter would wait for what they are at: a whole training.
             workers_of = list((getattr(pool, "_processes", None) or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
             for process in workers_of:
                 process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise EnvironmentFault(
+                    "a worker process was killed, most likely for want of memory",
+                    where="--workers",
+                    mend="The same command with fewer processes (--workers, of evaluate --threads) goes on where this "
+                    "one ended.",
+                ) from None
             raise
         else:
             pool.shutdown()
@@ -255,16 +271,25 @@ def single_threaded() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def begin_worker(parent: int) -> None:
+def begin_worker() -> None:
     """Leave interrupts to the parent, and end with it: a killed parent cannot tell its workers to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None, "not in a worker process"
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        parent.join()
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
+
+
+def under_way(pool: Executor) -> int:
+    """Tasks to have submitted, now: a cluster grows and shrinks, some by the work that they see."""
+    if isinstance(pool, InThisProcess):
+        return 1
+    places = getattr(pool, "places", None)
+    return 2 * getattr(pool, "_max_workers", 2) if places is None else max(2 * places, 16)
 
 
 def portions(items: Iterable[A], size: int) -> Iterator[list[A]]:
@@ -274,17 +299,26 @@ def portions(items: Iterable[A], size: int) -> Iterator[list[A]]:
         yield portion
 
 
-def map_ordered(pool: Executor, function: Callable[[A], B], items: Iterable[A], ahead: int = 8) -> Iterator[B]:
-    """Like ``pool.map``, in order, but with at most ``ahead`` items under way: memory stays flat."""
-    pending: list[Any] = []
+def map_ordered(pool: Executor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """Like ``pool.map``, in order, but with few items submitted ahead: memory stays flat."""
+    pending: deque[Future[B]] = deque()
     source = iter(items)
-    exhausted = False
-    while pending or not exhausted:
-        while not exhausted and len(pending) < ahead:
-            try:
-                pending.append(pool.submit(function, next(source)))
-            except StopIteration:
-                exhausted = True
-        if pending:
-            wait(pending[:1], return_when=FIRST_COMPLETED)
-            yield pending.pop(0).result()
+    while True:
+        pending.extend(pool.submit(function, item) for item in islice(source, max(0, under_way(pool) - len(pending))))
+        if not pending:
+            return
+        yield pending.popleft().result()
+
+
+def map_as_done(pool: Executor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[tuple[int, B]]:
+    """Like `map_ordered`, in the order in which results come, with their places: so that each can be kept at once."""
+    pending: dict[Future[B], int] = {}
+    source = enumerate(items)
+    while True:
+        new = islice(source, max(0, under_way(pool) - len(pending)))
+        pending |= {pool.submit(function, item): place for place, item in new}
+        if not pending:
+            return
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=lambda f: f.exception() is not None):  # what is good first: nothing is lost
+            yield pending.pop(future), future.result()

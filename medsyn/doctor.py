@@ -30,9 +30,10 @@ PACKAGES = {
     "jinja2": "the report of evaluate",
     "pyarrow": "every table",
     "safetensors": "checkpoints",
+    "distributed": "--cluster",
 }
-OPTIONAL = {"pylibjpeg-libjpeg"}
-"""Under the GPL, which not everyone can take; without it those files go to the ledger."""
+OPTIONAL = {"pylibjpeg-libjpeg", "distributed"}
+"""The first is under the GPL, which not everyone can take; without it those files go to the ledger."""
 LOW_DISK = 2 * 2**30
 
 

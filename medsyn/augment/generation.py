@@ -6,7 +6,6 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,12 +58,11 @@ class Generation:
             self._row = self._kept = end
         return self._row
 
-    def run(self, pool: Executor, ahead: int, batch: int, size: int, told: Callable[[int], None]) -> None:
+    def run(self, pool: Executor, batch: int, size: int, told: Callable[[int], None]) -> None:
         """Go on until every class is full or may not try further.
 
         Args:
             pool: What candidates are made by.
-            ahead: Tasks under way at once.
             batch: Candidates a task, about.
             size: Candidates a unit.
             told: Called with the number of images so far.
@@ -75,7 +73,7 @@ class Generation:
         waiting: list[dict[str, Any]] = []
         try:
             while True:
-                while len(pending) < ahead and (units := self._next(group, groups, size, pending)):
+                while len(pending) < compute.under_way(pool) and (units := self._next(group, groups, size, pending)):
                     group = units[-1].group + 1
                     pending.append((group, units, pool.submit(making.make, self.spec, units)))
                 if not pending:
@@ -153,25 +151,14 @@ class Generation:
 
 
 @contextmanager
-def pool(workers: int) -> Iterator[Executor]:
-    """Processes, or this one.
-
-    Raises:
-        EnvironmentFault: Something has killed one of the processes.
-    """
-    if workers == 1:
+def pool(workers: int, cluster: Executor | None = None) -> Iterator[Executor]:
+    """The cluster, processes, or this one."""
+    if workers == 1 and cluster is None:
         with compute.InThisProcess() as made:
             yield made
-        return
-    try:
-        with compute.executor(workers) as made:
+    else:
+        with compute.executor(workers, cluster) as made:
             yield made
-    except BrokenProcessPool:
-        raise EnvironmentFault(
-            "a worker process was killed, most likely for want of memory",
-            where="--workers",
-            mend="The same command with fewer --workers goes on where this one ended.",
-        ) from None
 
 
 def workers_of(asked: int | None, threads: int | None, n: int, device: str) -> int:

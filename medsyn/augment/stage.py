@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from medsyn.augment.tally import Tally
 from medsyn.augment.unfinished import Unfinished, others, unfinished
 from medsyn.augment.writers import ENCODERS, Origin, check_depth
 from medsyn.augment.writers.npz import NpzWriter
+from medsyn.cluster import connected
 from medsyn.config import AugmentOptions
 from medsyn.data import Dataset
 from medsyn.data.lookup import by_digest
@@ -39,8 +41,6 @@ LIMITS = [
     "The label is the class the generator was asked for; nobody has read these images.",
     "Whether these images help a classifier is for 'medsyn evaluate' to say.",
 ]
-UNDER_WAY = 2
-"""Tasks of each process that are submitted ahead."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def run(options: AugmentOptions, workspace: Workspace, progress: Progress = SILE
         MissingError: No generator yet.
         UsageError: Colour of 16 bits in a format that has none.
         DataError: The checkpoint is damaged, or a class yields too few usable images; what was made is kept as a set.
-        EnvironmentFault: The set would not fit on the disk, or could not be written.
+        EnvironmentFault: The set would not fit on the disk, or could not be written, or the cluster cannot be used.
     """
     source = workspace.chosen(GENERATOR, options.generator, options.modality)
     progress.say(f"Generator: {source.name}" + ("" if options.generator else " (the newest)"))
@@ -100,7 +100,8 @@ def run(options: AugmentOptions, workspace: Workspace, progress: Progress = SILE
 
         # Who cannot reach the server is told so before hours of work, not after them.
         Pacs(options.to, progress).check()
-    result = _Job(options, workspace, progress, source, model).execute(str(device))
+    with connected(options.cluster, workspace, progress) as cluster:
+        result = _Job(options, workspace, progress, source, model, cluster).execute(str(device))
     return replace(result, sent=_sent(result.path, options.to, progress)) if options.to else result
 
 
@@ -114,8 +115,9 @@ class _Job:
         progress: Progress,
         source: Path,
         model: generator.Generator,
+        cluster: Executor | None,
     ) -> None:
-        self.options, self.workspace, self.progress = options, workspace, progress
+        self.options, self.workspace, self.progress, self.cluster = options, workspace, progress, cluster
         self.source, self.model, self.config = source, model, model.config
         real: dict[str, int] = self.config["training"]["images_per_class"]
         self.tally = Tally(counts.per_class(options.n, real, options.balance), options.max_tries)
@@ -133,7 +135,7 @@ class _Job:
             facts = self._fitted(spec)
             tags = {"medsyn.parent_run": config.get("mlflow_run"), "medsyn.checkpoint_digest": config["digest"]}
             with tracking.start(workspace, "augment", config["modality"], tags) as tracked:
-                tracked.params(options.model_dump(exclude={"to"}) | {"generator": self.source.name})
+                tracked.params(options.model_dump(exclude={"to", "cluster"}) | {"generator": self.source.name})
                 staged = self._generate(made, spec)
                 if not any(self.tally.accepted.values()):
                     made.drop(0)
@@ -208,9 +210,8 @@ class _Job:
         if left:
             self.progress.say(f"{len(left)} other unfinished sets wait for their command: {left[0].parent}")
         workers = generation.workers_of(options.workers, options.threads, n - done, spec.device)
-        with self.progress.task("generating", n) as task, generation.pool(workers) as pool:
-            ahead = UNDER_WAY * workers if workers > 1 else 1
-            job.run(pool, ahead, options.batch_size, model.batch, task.update)
+        with self.progress.task("generating", n) as task, generation.pool(workers, self.cluster) as pool:
+            job.run(pool, options.batch_size, model.batch, task.update)
         return npz
 
     def _card(self, spec: Spec, facts: dict[str, Any], run_id: str | None) -> dict[str, Any]:

@@ -17,3 +17,6 @@ ModalityOption = Annotated[
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 ThreadsOption = Annotated[int | None, typer.Option(help="Threads of torch; default: the cores.")]
+ClusterOption = Annotated[
+    str | None, typer.Option(help="Dask scheduler whose workers do the work: tcp://scheduler:8786.")
+]

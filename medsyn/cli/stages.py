@@ -9,7 +9,7 @@ import typer
 from medsyn import terminal
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, log, open_workspace
-from medsyn.cli.options import DeviceOption, ModalityOption, SeedOption, ThreadsOption, WorkspaceOption
+from medsyn.cli.options import ClusterOption, DeviceOption, ModalityOption, SeedOption, ThreadsOption, WorkspaceOption
 from medsyn.config import STAGES, validate
 from medsyn.errors import ExitCode
 from medsyn.workspace import Workspace
@@ -65,6 +65,7 @@ def ingest(
     max_failures: Annotated[float | None, typer.Option(help="Share of the files that may fail.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="Values a file may claim to hold.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores.")] = None,
+    cluster: ClusterOption = None,
     seed: SeedOption = None,
     sample_subjects: Annotated[int | None, typer.Option(help="Simulated patients of the built-in sample.")] = None,
     workspace: WorkspaceOption = None,
@@ -127,6 +128,7 @@ def augment(
     to: Annotated[str | None, typer.Option(help="DICOMweb address to send the set to: https://pacs/dicom-web.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Candidates made at a time; changes no image.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores, for many images.")] = None,
+    cluster: ClusterOption = None,
     yes: Annotated[bool | None, typer.Option("--yes", help="Go on where the disk seems too small.")] = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
@@ -188,6 +190,7 @@ def evaluate(
     sensitivity: Annotated[float | None, typer.Option(help="At which specificity is told.")] = None,
     prevalence: Annotated[float | None, typer.Option(help="For predictive values; default: that of test.")] = None,
     bootstrap: Annotated[int | None, typer.Option(help="Bootstrap draws of test subjects.")] = None,
+    cluster: ClusterOption = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,

@@ -68,6 +68,12 @@ def search_keys(value: object) -> dict[str, str]:
     return {str(keyword).strip(): str(text).strip() for keyword, text in pairs}
 
 
+Cluster = Annotated[
+    str,
+    _written(
+        r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d+", "the scheduler's address as in tcp://scheduler:8786"
+    ),
+]
 Device = Annotated[
     str, _written(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps or cuda; one of several devices as in cuda:1")
 ]

@@ -9,14 +9,32 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from medsyn.config.checked import Strict
-from medsyn.config.forms import Device, LabelFrom, MaskRule, Name, Slices, Window, named_values, search_keys
+from medsyn.config.forms import Cluster, Device, LabelFrom, MaskRule, Name, Slices, Window, named_values, search_keys
 from medsyn.config.presets import Modality
 
 Balance = Literal["match", "equal", "minority"]
 Measure = Literal["auroc", "auprc", "balanced_accuracy", "accuracy", "f1", "brier"]
 
 
-class IngestOptions(Strict):
+class OnCluster(Strict):
+    """What stages have in common whose work a cluster may do."""
+
+    cluster: Cluster | None = Field(None, description="Dask scheduler whose workers do the work: tcp://scheduler:8786")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cluster_alone(cls, given: Any) -> Any:
+        """Workers of a cluster are as many as there are, and compute on CPUs."""
+        if not isinstance(given, dict) or given.get("cluster") is None:
+            return given
+        if given.get("workers") is not None:
+            raise ValueError("workers are processes of this machine: leave workers or cluster out")
+        if given.get("device", "auto") not in ("auto", "cpu"):
+            raise ValueError(f"a cluster computes on CPUs, not on {given['device']}: leave device or cluster out")
+        return {**given, "device": "cpu"} if "device" in cls.model_fields else given
+
+
+class IngestOptions(OnCluster):
     """Options of ``medsyn ingest``."""
 
     paths: list[str] = Field(
@@ -108,7 +126,7 @@ class TrainOptions(Strict):
         return named_values(value, "say knob=value, as in --set gamma=0.2")
 
 
-class AugmentOptions(Strict):
+class AugmentOptions(OnCluster):
     """Options of ``medsyn augment``."""
 
     n: int = Field(1000, ge=1, description="images in all; default, where `balance` counts them: their sum")
@@ -166,7 +184,7 @@ class AugmentOptions(Strict):
         return {**given, "balance": counts, "n": total}
 
 
-class EvaluateOptions(Strict):
+class EvaluateOptions(OnCluster):
     """Options of ``medsyn evaluate``."""
 
     modality: Modality | None = None

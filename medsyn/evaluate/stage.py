@@ -16,6 +16,7 @@ import numpy as np
 import medsyn
 from medsyn import compute, tracking
 from medsyn.cache import Cache
+from medsyn.cluster import connected
 from medsyn.config import EvaluateOptions
 from medsyn.data import Dataset
 from medsyn.errors import UsageError
@@ -71,6 +72,7 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
         MissingError: Nothing to evaluate.
         DataError: A comparison that could not be honest, such as a generator that learnt from test subjects.
         UsageError: A classifier or extractor that cannot be imported.
+        EnvironmentFault: The cluster cannot be used, or a worker process was killed.
     """
     clock = Clock()
     device = compute.device(options.device, options.threads)
@@ -90,6 +92,7 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
         tracking.start(workspace, "evaluate", modality, tags) as tracked,
         workspace.build(EVALUATION, name) as build,
         workspace.scratch() as scratch,
+        connected(options.cluster, workspace, progress) as cluster,
     ):
         told = _settings(options, inputs, synthetic)
         tracked.params(told)
@@ -98,7 +101,7 @@ def run(options: EvaluateOptions, workspace: Workspace, progress: Progress = SIL
         regenerator = Regenerator(inputs.dataset, options, scratch, cache)
         places = Places(inputs, settings, regenerator, progress.say)
         external = inputs.external.images if inputs.external else None
-        with Engine(options, inputs.preset, places, external, bank, cache, device, scratch) as engine:
+        with Engine(options, inputs.preset, places, external, bank, cache, device, scratch, cluster) as engine:
             comparison = _train(options, inputs, settings, engine, progress, clock)
             deciding = next(g for g in comparison.groups if g.setting.decides and g.classifier == options.primary)
             with clock("classifiers"):
@@ -333,7 +336,7 @@ def _estimand(setting: cells.Setting, options: EvaluateOptions) -> str:
 
 def _settings(options: EvaluateOptions, inputs: Inputs, synthetic: str) -> dict[str, object]:
     # Names, not the paths that may have been given: those tell of the user's machine.
-    told = options.model_dump() | {"dataset": inputs.dataset.path.name, "synthetic": synthetic}
+    told = options.model_dump(exclude={"cluster"}) | {"dataset": inputs.dataset.path.name, "synthetic": synthetic}
     for key in ("synthetic_labels", "split"):
         told[key] = Path(str(told[key])).name if told[key] else None
     told["external"] = inputs.external.dataset.path.name if inputs.external else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, groupby
@@ -31,6 +32,7 @@ class Choice:
         key: Project key.
         services: DICOMweb services among the paths.
         continued: Modality of the dataset that is added to, None where there is none.
+        cluster: Where to look, None: here.
         caveats: What every later report must repeat.
         ways_to_label: Options that would give labels, where none did.
     """
@@ -42,6 +44,7 @@ class Choice:
     where: str
     services: Services
     continued: Modality | None = None
+    cluster: Executor | None = None
     caveats: list[str] = field(default_factory=list)
     ways_to_label: list[str] = field(default_factory=list)
     _masks: bool = False
@@ -59,7 +62,7 @@ class Choice:
         if known:
             self.progress.say(f"{known} files are known from an earlier run")
         chunks = portions(journal.unknown(), reading.CHUNK)
-        with isolation.mapper(options.workers, unknown) as over:
+        with isolation.mapper(options.workers, unknown, self.cluster) as over:
             probed = over(partial(scan.probe_chunk, look=look_for), chunks)
             for probes in track(self.progress, "Looking at files", probed, -(-unknown // reading.CHUNK)):
                 journal.looked(probes)

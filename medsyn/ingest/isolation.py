@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import current_process, get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -43,13 +45,36 @@ def at(number: int) -> None:
 
 
 @contextmanager
-def mapper(processes: int | None, files: int) -> Iterator[Mapper]:
-    """An ordered map, over processes where that pays; see `workers`."""
+def mapper(processes: int | None, files: int, cluster: Executor | None = None) -> Iterator[Mapper]:
+    """An ordered map, over processes or a cluster where that pays; see `workers`."""
     if files < IN_PROCESS:
         yield map
-        return
-    with workers(processes or compute.cores()) as spread:
-        yield spread
+    elif cluster is not None:
+        yield lambda function, items: compute.map_ordered(cluster, partial(alone, function), items)
+    else:
+        with workers(processes or compute.cores()) as spread:
+            yield spread
+
+
+def alone(function: Callable[[A], B], item: A) -> B:
+    """Work on one item in a process beside this one, which a file may take down without the cluster's worker.
+
+    Raises:
+        EnvironmentFault: A file is not there: this machine does not see what the command saw.
+    """
+    for leaf in _leaves(item):
+        if not leaf.refused and not os.path.lexists(leaf.path):
+            raise EnvironmentFault(
+                f"does not see the file of input {leaf.number}",
+                where=f"worker on {platform.node()}",
+                mend="Mount scans under the same path everywhere; if it was deleted meanwhile, run the command again.",
+            )
+    current_process().daemon = False  # Dask starts its workers as daemons, which must not have children
+    if not _beside:
+        _beside.append(_Worker())
+    with compute.one_thread():
+        (result,) = _map(_beside, function, [item])
+    return result
 
 
 @contextmanager
@@ -137,9 +162,13 @@ class _Worker:
             self._process, self.item = None, None
 
 
+_beside: list[_Worker] = []
+"""The process of `alone`: kept, since decoders take long to import."""
+
+
 def _work(pipe: Connection, signs: Any) -> None:
     global _signs
-    compute.begin_worker(os.getppid())
+    compute.begin_worker()
     _keep_memory()
     _signs = signs
     # Decoders in C and Rust write what they like, file names and headers included.
@@ -211,6 +240,14 @@ def _map(pool: list[_Worker], function: Callable[[A], B], items: Iterable[A]) ->
         while taken in done:
             taken += 1
             yield done.pop(taken - 1)
+
+
+def _leaves(part: Any) -> Iterator[Any]:
+    for inner in part.files if hasattr(part, "files") else part:
+        if isinstance(inner, list) or hasattr(inner, "files"):
+            yield from _leaves(inner)
+        else:
+            yield inner
 
 
 def _after_death(item: _Item, number: int | None) -> _Item:

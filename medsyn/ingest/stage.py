@@ -7,6 +7,7 @@ import json
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from medsyn import tracking
+from medsyn.cluster import connected
 from medsyn.config import IngestOptions
 from medsyn.data.earlier import Earlier
 from medsyn.data.sample import write_brains, write_sample
@@ -80,6 +82,7 @@ def run(options: IngestOptions, workspace: Workspace, progress: Progress = SILEN
     Raises:
         DataError: Input that cannot be used; the workspace then holds no new dataset.
         UsageError: Nothing says which modality this is, or labels come without scans.
+        EnvironmentFault: The cluster cannot be used.
     """
     if options.paths:
         return _ingest(options, workspace, progress, sample=False)
@@ -120,13 +123,18 @@ def _ingest(options: IngestOptions, workspace: Workspace, progress: Progress, *,
     source = LabelSource.open(options)
     for line in source.told:
         progress.say(line)
-    with opened(options, workspace, sample) as journal, services.held(progress):
-        choice = Choice(options, workspace.project_key(), journal, progress, where, services, modality)
+    with (
+        opened(options, workspace, sample) as journal,
+        services.held(progress),
+        connected(options.cluster, workspace, progress, options.paths, torch=False) as cluster,
+    ):
+        choice = Choice(options, workspace.project_key(), journal, progress, where, services, modality, cluster)
         choice.look(source.tables())
         recipe = choice.choose(source)
         job = _Job(
-            options, workspace, progress, journal, recipe, services, choice.caveats, where, sample, choice.ways_to_label
-        )
+            options, workspace, progress, journal, recipe, services, choice.caveats, where, sample,
+            choice.ways_to_label, cluster,
+        )  # fmt: skip
         with tracking.start(workspace, "ingest", recipe.preset.modality) as run:
             return job.execute(run)
 
@@ -145,13 +153,14 @@ class _Job:
     where: str
     sample: bool
     ways_to_label: list[str]
+    cluster: Executor | None
 
     def execute(self, run: tracking.Run) -> IngestResult:
         recipe = self.recipe
         modality = recipe.preset.modality
         name = self.options.name or modality
         # Labels as they are written may name a person: folders and DICOM elements do. So may what was searched for.
-        kept_options = self.options.model_dump(exclude={"paths", "labels", "label_map", "query"})
+        kept_options = self.options.model_dump(exclude={"paths", "labels", "label_map", "query", "cluster"})
         kept_options["labels_renamed"] = len(self.options.label_map)
         kept_options["queried_by"] = sorted(self.options.query)
         run.params({**kept_options, "size": recipe.size, "source": "built-in sample" if self.sample else "files"})
@@ -240,7 +249,10 @@ class _Job:
         self.services.bring((p.path for group in self.journal.groups(by_series) for p in group.files), self.progress)
         groups = self.journal.groups(by_series)
         done = 0
-        with isolation.mapper(self.options.workers, files) as over, self.progress.task("Reading images", files) as task:
+        with (
+            isolation.mapper(self.options.workers, files, self.cluster) as over,
+            self.progress.task("Reading images", files) as task,
+        ):
             for results in over(partial(reading.read_task, recipe=recipe), reading.tasks(groups)):
                 self.journal.read(results)
                 done += len(results)

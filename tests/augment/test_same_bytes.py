@@ -111,7 +111,7 @@ class _Later(Future):  # type: ignore[type-arg]
 
 def use(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def given(workers: int) -> Iterator[Executor]:
+    def given(*_: object) -> Iterator[Executor]:
         yield executor
 
     monkeypatch.setattr(generation, "pool", given)

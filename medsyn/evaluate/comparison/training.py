@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ class Engine:
         bank: Features, for `probe`.
         cache: Where predictions outlive the evaluation.
         device: Where to train.
-        folder: For arrays that worker processes read.
+        folder: For arrays that workers read.
+        cluster: Where to train instead of in processes here, or None.
         trained: Jobs that were not in the cache.
     """
 
@@ -84,6 +85,7 @@ class Engine:
     cache: Cache
     device: torch.device
     folder: Path
+    cluster: Executor | None = None
     trained: int = 0
     _keys: dict[Job, str] = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
@@ -112,7 +114,8 @@ class Engine:
             done += 1
             told(done, f"{job.classifier}: {job.plan.name}")
         rest = [j for j in missing if j.classifier != "probe"]
-        for job, found in zip(rest, self._side_by_side([self._order(j) for j in rest]), strict=True):
+        for place, found in self._side_by_side([self._order(j) for j in rest]):
+            job = rest[place]
             self._keep(job, found)
             done += 1
             told(done, f"{job.classifier}: {job.plan.name}")
@@ -206,15 +209,15 @@ class Engine:
             device=str(self.device),
         )
 
-    def _side_by_side(self, orders: list[Order]) -> Iterator[dict[str, np.ndarray]]:
-        """Results in order; on CPU one process a core with one thread each, which small networks use best."""
+    def _side_by_side(self, orders: list[Order]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Results with their places; on CPU one process a core with one thread each, which small networks use best."""
         workers = torch.get_num_threads()
-        if self.device.type != "cpu" or min(workers, len(orders)) < 2:
-            yield from map(_work, orders)
+        if self.cluster is None and (self.device.type != "cpu" or min(workers, len(orders)) < 2):
+            yield from enumerate(map(_work, orders))
             return
         if self._pool is None:  # kept: a worker takes seconds to start
-            self._pool = self._open.enter_context(compute.executor(workers))
-        yield from compute.map_ordered(self._pool, _work, orders, ahead=2 * workers)
+            self._pool = self._open.enter_context(compute.executor(workers, self.cluster))
+        yield from compute.map_as_done(self._pool, _work, orders)
 
     def _probe(self, job: Job) -> dict[str, np.ndarray]:
         images = self._images(job.where)
@@ -249,9 +252,12 @@ def _labels(file: str) -> str:
 
 
 def _work(order: Order) -> dict[str, np.ndarray]:
-    """One training, in any process."""
-    if order.device == "cpu":
-        torch.set_num_threads(1)
+    """One training, in any process; on a CPU with one thread, since more may change the last bits."""
+    with compute.single_threaded() if order.device == "cpu" else nullcontext():
+        return _trained(order)
+
+
+def _trained(order: Order) -> dict[str, np.ndarray]:
     pixels = {name: np.load(file, mmap_mode="r") for name, file in order.arrays.items()}
     labels = {name: np.load(_labels(file)) for name, file in order.arrays.items()}
     rows = {name: getattr(order.pool, name) for name in _POOLS}
