@@ -1,0 +1,39 @@
+"""Pages of the site that are made when it is built: README as its home, every command's --help, and more of the top folder."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+FROM_THE_TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages; mkdocs calls this by its name."""
+    made = {page: at_home((ROOT / source).read_text(encoding="utf-8")) for source, page in FROM_THE_TOP.items()}
+    for page, text in {**made, "reference/commands.md": commands()}.items():
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def at_home(text: str) -> str:
+    """A page of the top folder with the links that it has in the site; other files of the repository are named only."""
+    text = text.replace("](docs/pages/", "](")
+    for source, page in FROM_THE_TOP.items():
+        text = text.replace(f"]({source})", f"]({page})")
+    return re.sub(r"\[([^\]]+)\]\((?:pipelines|configs|benchmarks)/[^)]*\)", r"\1", text)
+
+
+def commands() -> str:
+    """All commands and options, as Typer tells them."""
+    tell = [sys.executable, "-m", "typer", "medsyn.cli", "utils", "docs", "--name", "medsyn", "--title", "Commands"]
+    text = subprocess.run(tell, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    text = re.sub(r"\[bold\](.*?)\[/\]", r"`\1`", text)  # Rich's markup
+    text = re.sub(r"<list\[(\w+)\]>", r"<\1> ...", text)
+    return re.sub(r"\* `[^`]+`: Show this message and exit\.\n", "", text)
