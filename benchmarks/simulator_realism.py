@@ -1,7 +1,7 @@
 """How close the simulated chest films come to real ones in grey levels and in power spectrum.
 
 Real films are read from $MEDSYN_TEST_DATA/xray/images, or ../shared/datasets/xray/images beside the repository; only
-their averages are drawn, never a film. Writes docs/pages/figures/simulator_realism.png and prints the distances as JSON.
+their averages are drawn, never a film. Writes docs/pages/figures/simulator_realism.png, prints the distances as JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pages of the site that are made when it is built: README as its home, every command's --help, and more of the top folder."""
+"""Pages that are made when the site is built: README as its home, every command's --help, changelog, contributing."""
 
 from __future__ import annotations
 
