@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+
+from medsyn.config import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 FROM_THE_TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
@@ -17,7 +21,8 @@ FROM_THE_TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages; mkdocs calls this by its name."""
     made = {page: at_home((ROOT / source).read_text(encoding="utf-8")) for source, page in FROM_THE_TOP.items()}
-    for page, text in {**made, "reference/commands.md": commands()}.items():
+    made |= {"reference/commands.md": commands(), "reference/options.md": options()}
+    for page, text in made.items():
         files.append(File.generated(config, page, content=text))
     return files
 
@@ -36,4 +41,20 @@ def commands() -> str:
     text = subprocess.run(tell, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     text = re.sub(r"\[bold\](.*?)\[/\]", r"`\1`", text)  # Rich's markup
     text = re.sub(r"<list\[(\w+)\]>", r"<\1> ...", text)
+    text = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", text)  # cut off there, and headings anyway
     return re.sub(r"\* `[^`]+`: Show this message and exit\.\n", "", text)
+
+
+def options() -> str:
+    """The options of every stage under the names that they have in Python and in pipeline files."""
+    text = (
+        "# Options\n\nOf the stages in [Python](python.md) and in [pipeline files](../quickstart.md#from-one-file).\n"
+    )
+    for stage, model in STAGES.items():
+        text += f"\n## {stage}\n\n| option | type | default | |\n|---|---|---|---|\n"
+        types = get_type_hints(model)
+        for name, field in model.model_fields.items():
+            default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+            kind = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", inspect.formatannotation(types[name]))
+            text += f"| `{name}` | `{kind}` | {default} | {field.description or 'as on the command line'} |\n"
+    return text

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from browser import Tab
 from commands import environment
+
 from docs.pages import PAGES, ROOT
 
 pytestmark = pytest.mark.system
-GENERATED = ("index", "changelog", "contributing", "reference/commands")
+GENERATED = ("index", "changelog", "contributing", "reference/commands", "reference/options")
 
 
 @pytest.fixture(scope="module")
