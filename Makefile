@@ -30,7 +30,7 @@ lint: $(VENV)/installed-dev  ## style
 	$(BIN)/ruff format --check .
 
 docs: $(VENV)/installed-dev  ## the documentation as a site, in build/docs; broken links end it
-	$(BIN)/mkdocs build --config-file docs/mkdocs.yml --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file docs/mkdocs.yml --quiet
 	@echo open build/docs/index.html
 
 bench: $(VENV)/installed-dev  ## every number that README and docs claim

@@ -11,6 +11,7 @@ from typing import get_type_hints
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from medsyn.config import STAGES
 
@@ -25,6 +26,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Leave the room of the side menu to pages that stand alone in it."""
+    if page.parent is None:
+        page.meta["hide"] = ["navigation"]
+    return markdown
 
 
 def at_home(text: str) -> str:
@@ -51,10 +59,10 @@ def options() -> str:
         "# Options\n\nOf the stages in [Python](python.md) and in [pipeline files](../quickstart.md#from-one-file).\n"
     )
     for stage, model in STAGES.items():
-        text += f"\n## {stage}\n\n| option | type | default | |\n|---|---|---|---|\n"
+        text += f"\n## {stage}\n\n| option | what it does | type | default |\n|---|---|---|---|\n"
         types = get_type_hints(model)
         for name, field in model.model_fields.items():
             default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
             kind = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", inspect.formatannotation(types[name]))
-            text += f"| `{name}` | `{kind}` | {default} | {field.description or 'as on the command line'} |\n"
+            text += f"| `{name}` | {field.description or 'as on the command line'} | `{kind}` | {default} |\n"
     return text
