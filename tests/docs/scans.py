@@ -32,10 +32,12 @@ def pictures(folder: Path, labels: Path) -> None:
     table(labels, [{**row, "file": f"{folder.name}/{row['file']}"} for row in rows])
 
 
-def medmnist(file: Path, classes: int, colour: bool = False, findings: int = 0) -> None:
+def medmnist(file: Path, classes: int, each: int = 6, colour: bool = False, findings: int = 0) -> None:
     """An npz with official splits, as MedMNIST publishes them."""
     arrays = {}
-    for offset, (split, n) in enumerate({"train": 12 * classes, "val": 6 * classes, "test": 6 * classes}.items()):
+    for offset, (split, n) in enumerate(
+        {"train": 2 * each * classes, "val": each * classes, "test": each * classes}.items()
+    ):
         labels = np.arange(n) % classes
         images = np.stack([film(1000 * offset + i, label % 2)[:28, :28] for i, label in enumerate(labels)])
         arrays[f"{split}_images"] = np.repeat(images[..., None], 3, 3) if colour else images

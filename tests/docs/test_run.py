@@ -112,7 +112,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
 @pytest.mark.parametrize("page", STUDY)
 def test_a_page_from_scans_to_a_verdict(here: Path, page: str) -> None:
     scans.pictures(here / "scans", here / "labels.csv")
-    scans.medmnist(here / "pneumoniamnist.npz", classes=2)
+    scans.medmnist(here / "pneumoniamnist.npz", classes=2, each=15)
     done = follow(STUDY[page])
     assert done.index("ingest") < done.index("train-gan") < done.index("augment") < done.index("evaluate")
     (report, *_) = sorted((here / "medsyn-workspace" / "evaluations").glob("*/report.html"))
