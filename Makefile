@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types coverage hooks bench clean
+.PHONY: help demo test lint types docs coverage hooks bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -16,13 +16,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	@touch $@
 
 demo: $(VENV)/installed  ## ingest, train, augment and evaluate on simulated chest films
 	$(BIN)/medsyn demo
 
-test: $(VENV)/installed-dev lint types  ## lint, types and all tests, one process a core
+test: $(VENV)/installed-dev lint types  ## lint, types and all tests, one process a core (one of them builds the documentation)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 lint: $(VENV)/installed-dev  ## style
@@ -39,6 +39,10 @@ coverage: $(VENV)/installed-dev  ## all tests, and which lines of the paths with
 
 hooks: $(VENV)/installed-dev  ## style and types before every commit
 	$(BIN)/pre-commit install
+
+docs: $(VENV)/installed-dev  ## the documentation as a site, in build/docs; broken links end it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file docs/mkdocs.yml --quiet
+	@echo open build/docs/index.html
 
 bench: $(VENV)/installed-dev  ## every number that README and docs claim
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

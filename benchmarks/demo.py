@@ -1,7 +1,7 @@
 """The demo, stage by stage: how long it takes, what it finds, and the figure in README.
 
 Runs pipelines/demo.yaml on the built-in sample in a workspace that is thrown away (or --workspace, kept). Writes
-benchmarks/results/demo.json and docs/figures/demo.png; every film shown is simulated or generated.
+benchmarks/results/demo.json and docs/pages/figures/demo.png; every film shown is simulated or generated.
 
     python benchmarks/demo.py
 """
@@ -46,7 +46,12 @@ def main() -> None:
             seconds[name] = round(time.monotonic() - begin, 1)
         report = results["evaluate"].report
         dataset = Dataset.open(results["ingest"].path)
-        draw(dataset, SyntheticSet.open(results["augment"].path), report, ROOT / "docs" / "figures" / "demo.png")
+        draw(
+            dataset,
+            SyntheticSet.open(results["augment"].path),
+            report,
+            ROOT / "docs" / "pages" / "figures" / "demo.png",
+        )
     rows = {row.name: row for row in report.fidelity.rows if row.scope == "all"}
     numbers = {
         "command": "python benchmarks/demo.py",

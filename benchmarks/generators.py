@@ -1,8 +1,8 @@
 """Generators trained at equal time on the same split, judged on subjects that none of them saw.
 
 Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Every arm runs in a process of its own. Writes
-benchmarks/results/generators.json, merged with what is there, docs/figures/generators_*.png, and beside the arms in the
-kept folder the same picture with the real scans.
+benchmarks/results/generators.json, merged with what is there, docs/pages/figures/generators_*.png, and beside the
+arms in the kept folder the same picture with the real scans.
 
     python benchmarks/generators.py --keep <folder>
     python benchmarks/generators.py --sets pneumoniamnist --train 300 --budget 5m --keep <folder>
@@ -168,7 +168,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="arms go here, and are taken from here; empty it when code changes")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "generators.json")
-    parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures")
+    parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "pages" / "figures")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""The tables and the picture of benchmarks/generators.py, for docs/benchmarks.md and for the terminal."""
+"""The tables and the picture of benchmarks/generators.py, for docs/pages/benchmarks.md and for the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EACH, CELL, GAP, MARGIN, TITLE = 3, 64, 8, 110, 22
 
 
 def section(found: Mapping[str, Any]) -> str:
-    """Of docs/benchmarks.md."""
+    """Of docs/pages/benchmarks.md."""
     text = """## Generators at equal time
 
 Every generator learns from the same images for the same time on the same threads; closed forms take what they take.

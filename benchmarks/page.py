@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md from benchmarks/results/*.json, so that no figure is typed by hand.
+"""Write docs/pages/benchmarks.md from benchmarks/results/*.json, so that no figure is typed by hand.
 
 python benchmarks/page.py
 """
@@ -34,7 +34,7 @@ def main() -> None:
         "## The simulator against real films\n\n![Grey levels and power spectrum](figures/simulator_realism.png)\n\n"
         "`python benchmarks/simulator_realism.py`. No claim rests on the simulated films.\n"
     )
-    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
+    (ROOT / "docs" / "pages" / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 def baseline(found: dict[str, Any]) -> str:

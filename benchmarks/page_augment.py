@@ -1,4 +1,4 @@
-"""Sections of docs/benchmarks.md about `medsyn augment`, for page.py."""
+"""Sections of docs/pages/benchmarks.md about `medsyn augment`, for page.py."""
 
 # ruff: noqa: E501 - the lines of the page are what they are
 from __future__ import annotations
@@ -72,7 +72,7 @@ def filter_null(found: dict[str, Any]) -> str:
     rows, images = "\n".join(row(*item) for item in found["used"].items()), found["images"]
     return f"""### A filter that rejects at random
 
-What [`evaluate` says of the filter](evaluate.md#what-the-filter-does) where it has no effect on average: {images["rejected"]} of
+What [`evaluate` says of the filter](reference/evaluate.md#what-the-filter-does) where it has no effect on average: {images["rejected"]} of
 {images["synthetic"]} images are replaced by chance, {found["runs"]} runs on PneumoniaMNIST with `probe` ({images["train"]} films in training,
 {images["test"]} in test). The interval allows for 5 % helps or hurts; it does not cover which candidates a set happens to have.
 

@@ -1,4 +1,4 @@
-"""Sections of docs/benchmarks.md about `medsyn ingest`, and about files that others send, for page.py."""
+"""Sections of docs/pages/benchmarks.md about `medsyn ingest`, and about files that others send, for page.py."""
 
 # ruff: noqa: E501 - the lines of the page are what they are
 from __future__ import annotations

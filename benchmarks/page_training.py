@@ -1,4 +1,4 @@
-"""Sections of docs/benchmarks.md about trainings, for page.py."""
+"""Sections of docs/pages/benchmarks.md about trainings, for page.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A contact sheet of the simulated brains, and how long they take: writes docs/figures/simulated_brains.png."""
+"""A contact sheet of the simulated brains, and how long they take: writes docs/pages/figures/simulated_brains.png."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--subjects", type=int, default=60)
     parser.add_argument("--contrast", default="flair")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figures" / "simulated_brains.png")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pages" / "figures" / "simulated_brains.png")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()

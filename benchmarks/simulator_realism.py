@@ -1,7 +1,7 @@
 """How close the simulated chest films come to real ones in grey levels and in power spectrum.
 
 Real films are read from $MEDSYN_TEST_DATA/xray/images, or ../shared/datasets/xray/images beside the repository; only
-their averages are drawn, never a film. Writes docs/figures/simulator_realism.png and prints the distances as JSON.
+their averages are drawn, never a film. Writes docs/pages/figures/simulator_realism.png, prints the distances as JSON.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument("--films", type=int, default=200)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "figures" / "simulator_realism.png")
+    parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "pages" / "figures" / "simulator_realism.png")
     options = parser.parse_args()
     try:
         real = real_films(options.films, options.size, options.seed)

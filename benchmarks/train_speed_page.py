@@ -1,4 +1,4 @@
-"""The section of docs/benchmarks.md about the training step, for page.py."""
+"""The section of docs/pages/benchmarks.md about the training step, for page.py."""
 
 from __future__ import annotations
 

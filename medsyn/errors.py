@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command line (documented in docs/reference.md)."""
+    """Exit codes of the command line (documented in docs/pages/reference/workspace.md)."""
 
     OK = 0
     BUG = 1

@@ -12,7 +12,7 @@ from medsyn.errors import UsageError
 
 EXPLAINED = 0.87
 """Share of the variance that a first stage's components say: of 0.80, 0.87, 0.91 and 0.94 this led soonest to good
-films; more leave its prior more to get wrong, less leave the network more to learn (docs/decisions.md)."""
+films; more leave its prior more to get wrong, less leave the network more to learn (docs/pages/decisions.md)."""
 
 IMAGES_PER_COEFFICIENT, MOST_COEFFICIENTS = 15, 256
 """Of the training, at least; components of a first stage at most."""
@@ -25,10 +25,10 @@ PRIOR_STEPS_PER_SECOND, PRIOR_STEPS_PER_KIMG = 12, 100
 
 IMAGES_OF_A_FLOW = 500
 """Of the training: a flow that learns from fewer draws them too closely, and a mixture takes its place
-(docs/decisions.md)."""
+(docs/pages/decisions.md)."""
 
 FEW_IMAGES = 1000
-"""Of the training: with fewer, a network learns what is between them from changed ones (docs/decisions.md)."""
+"""Of the training: with fewer, a network learns what is between them from changed ones (docs/pages/decisions.md)."""
 
 WARM_UP = 0.02
 """Share of the training in which the learning rate rises to its height: 2e-3 without it never recovers from its first

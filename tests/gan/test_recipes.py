@@ -16,7 +16,7 @@ from medsyn.gan import run
 from medsyn.gan.recipes import RECIPES
 from medsyn.workspace import Workspace, read_json
 
-PAGE = Path(__file__).parents[2] / "docs" / "generator.md"
+PAGE = Path(__file__).parents[2] / "docs" / "pages" / "reference" / "train-gan.md"
 LEARNT = {
     "latent-r3gan": "12kimg",
     "autoencoder-r3gan": "12kimg",

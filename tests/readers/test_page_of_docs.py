@@ -1,4 +1,4 @@
-"""The commands of docs/reader_study.md, run as they stand there, on fewer cases."""
+"""The commands of docs/pages/how-to/reader-study.md, run as they stand there, on fewer cases."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from medsyn.gan.monitor import Check
 from medsyn.gan.plan import Plan
 from medsyn.gan.trainer import StepLosses
 
-# Why each threshold is where it is: docs/decisions.md, with what honest trainings show.
+# Why each threshold is where it is: docs/pages/decisions.md, with what honest trainings show.
 VANISHED, WINDOW, HEARD = 0.01, 64, 16
 """Share of the median of the last `WINDOW` gradients that counts as none, once `HEARD` are known."""
 

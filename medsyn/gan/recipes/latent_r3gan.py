@@ -9,7 +9,7 @@ from medsyn.generator.networks.pyramid import halvings
 
 SMALLEST = 64
 """Side of the first level at least. At 64 px one network comes as far in the same time as one at 32 px and another
-above it (docs/decisions.md); at 128 px and more one alone would be too slow."""
+above it (docs/pages/decisions.md); at 128 px and more one alone would be too slow."""
 
 
 def _completing(side: int) -> dict[str, Any]:

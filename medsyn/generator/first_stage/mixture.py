@@ -29,7 +29,7 @@ class ClassMixture(nn.Module):
     """Codes of a class as a mixture of Gaussians.
 
     One Gaussian a class cannot say that a bright film is bright everywhere: patients come in kinds. Figures are in
-    docs/decisions.md.
+    docs/pages/decisions.md.
 
     Args:
         codes: Length of a code, K.

@@ -1,10 +1,9 @@
-"""The snippets of docs/evaluate.md and docs/augment.md run as they stand there."""
+"""The Python of the pages runs as it stands there."""
 
 from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,21 @@ import pytest
 import torch
 from helpers import blobs, closed_form_generator, fresh_workspace, make_dataset
 
+from docs.pages import PAGES, blocks
 from medsyn.augment.stage import run
 from medsyn.config import AugmentOptions
 from medsyn.evaluate import classifiers
 from medsyn.metrics.features import extractor
 
-DOCS = Path(__file__).parent.parent / "docs"
-
 
 def snippets(page: str) -> dict[str, str]:
-    return dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL))
+    """Those that begin with the name of a file."""
+    code = [re.match(r"# (\w+)\.py\n(.*)", b.text, re.DOTALL) for b in blocks(PAGES / page, "python")]
+    return {match[1]: match[2] for match in code if match}
 
 
-SNIPPETS = snippets("evaluate.md")
-LOOPS = snippets("augment.md")
+SNIPPETS = snippets("how-to/own-classifier.md")
+LOOPS = snippets("how-to/training-loop.md")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_extractor_of_the_page(here):
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory, empty_store):
-    """The folder that a user of docs/augment.md works in: a dataset, a generator and a set."""
+    """The folder that a user of the page works in: a dataset, a generator and a set."""
     made = fresh_workspace(tmp_path_factory.mktemp("loops"), empty_store)
     (made.private / "project.key").write_text("5" * 64)  # the same splits every time
     images, labels = blobs(90, side=32)
@@ -102,13 +102,3 @@ def test_the_loaders_of_the_page(generated, monkeypatch):
     plain = {made["index"]: made["image"] for made in names["made"]}
     for made in names["files"].dataset:
         torch.testing.assert_close(made["image"].as_tensor(), plain[made["index"]])
-
-
-@pytest.mark.parametrize("page", sorted([*DOCS.glob("*.md"), DOCS.parent / "README.md"]), ids=lambda p: p.name)
-def test_links_to_pages_and_headings_exist(page):
-    for target, heading in re.findall(r"\]\((?!https?:)([\w./-]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")):
-        file = (page.parent / target) if target else page
-        assert file.exists(), target
-        if heading:
-            titles = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-            assert heading in {re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}, heading
