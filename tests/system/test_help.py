@@ -14,7 +14,6 @@ COMMANDS = [
     ["train-gan"],
     ["augment"],
     ["verify"],
-    ["deliver"],
     ["evaluate"],
     ["inspect"],
     ["explore"],
