@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import sqlite3
@@ -18,16 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from augment.sets import augment, contents, prepare
 from commands import environment, medsyn
 from dask_processes import PATHS, Dask, dask, killer, until
 from deadly import Leaf, die, read
 from helpers import fresh_workspace
-from typer.main import get_command
 
 from medsyn import cluster, compute
-from medsyn.cli import app
 from medsyn.config import AugmentOptions, EvaluateOptions, IngestOptions, validate
 from medsyn.data.sample import write_sample
 from medsyn.errors import EnvironmentFault, UsageError
@@ -46,7 +42,6 @@ from medsyn.cli import main
 main()
 """
 """The command, with tasks and parts so small that a short one has many."""
-DOCS = Path(__file__).parent.parent.parent / "docs"
 STAGES = ("ingest", "augment", "evaluate")
 
 
@@ -391,16 +386,3 @@ def test_options_that_do_not_go_together(options: Any, given: dict[str, object],
 
 def test_a_cluster_computes_on_cpus() -> None:
     assert EvaluateOptions(cluster="tls://[::1]:8786").device == "cpu"
-
-
-@pytest.mark.parametrize("page", ["cluster.md", "distributed.md"])
-def test_manifests_of_the_docs(page: str) -> None:
-    (manifest,) = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
-    *_, job = yaml.safe_load_all(manifest)
-    pod = job["spec"]["job" if page == "cluster.md" else "template"]["spec"]
-    (container,) = pod["containers"]
-    command = (container.get("args") or container["command"])[:]
-    stage, *given = command[command.index("medsyn") + 1 :]
-    known = {option for parameter in get_command(app).commands[stage].params for option in parameter.opts}  # type: ignore[attr-defined]
-    assert {word.partition("=")[0] for word in given if word.startswith("--")} <= known
-    assert {m["name"] for m in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
