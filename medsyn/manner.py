@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from medsyn.compute import launched
+from medsyn.torchrun import launched
 
 
 @dataclass

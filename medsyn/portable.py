@@ -116,11 +116,10 @@ def _unpacked(workspace: Workspace, file: Path) -> Path:
 
 def _check(folder: Path, file: Path) -> None:
     """Compare with the sums that came along."""
-    told = dict(
-        reversed(line.split("  ", 1))
-        for line in (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
-        if "  " in line
-    )
+    told: dict[str, str] = {}
+    for line in (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        told[name] = digest
     for path in folder.iterdir():
         if path.name != SUMS and told.get(path.name) != _sha256(path):
             raise DataError(f"holds a {path.name} that {SUMS} does not know", where=file, mend=MEND)

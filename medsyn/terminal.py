@@ -312,6 +312,7 @@ def warn(text: str) -> None:
 
 def fail(error: MedsynError | str, code: int) -> None:
     """Print the one line of an error, and as the answer where that is JSON."""
+    facts: dict[str, object]
     if isinstance(error, MedsynError):
         line = error.line()
         facts = {"kind": type(error).__name__, "what": error.what, "where": error.where, "mend": error.mend}

@@ -1,4 +1,4 @@
-"""What docs/pages/reference/security.md promises of the code: no pickle, no unsafe YAML, no shell, and no text that becomes markup."""
+"""What the threat model promises of the code: no pickle, no unsafe YAML, no shell, no text that becomes markup."""
 
 from __future__ import annotations
 

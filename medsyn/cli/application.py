@@ -38,7 +38,9 @@ LogFormatOption = Annotated[
 class Application(typer.Typer):
     """Every command takes the options of `speaks`, as the application itself does before the command."""
 
-    def command(self, *args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def command(  # type: ignore[override]  # as Typer's, whatever that takes
+        self, *args: Any, **kwargs: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         register = super().command(*args, **kwargs)
 
         def added(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,7 +75,7 @@ def speaks(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
         ]
     )
-    del command.__wrapped__  # type: ignore[attr-defined]  # Typer would read its signature
+    del command.__wrapped__  # Typer would read its signature
     return command
 
 

@@ -265,7 +265,7 @@ class Session:
         assert samples is not None, "rank 0 alone glances"
         labels = torch.arange(samples.classes, device=self.device).repeat_interleave(samples.per_class)
         number = torch.arange(samples.per_class, device=self.device).repeat(samples.classes)
-        noise = counter_normal(keyed_seed("glance"), number, self._stage.noise + trainer.average.noise)
+        noise = counter_normal(keyed_seed("glance"), number, self._stage.noise + int(trainer.average.noise))  # type: ignore[arg-type]
         with torch.inference_mode():
             fake = generated(self._stage, trainer.average, noise, of_classes(labels, trainer.schema))
         glance = samples.glance(fake.cpu().unflatten(0, (samples.classes, samples.per_class)))

@@ -152,7 +152,7 @@ class Trainer:
         All randomness is keyed by the number of the image, so that neither the batch size nor the number of processes
         changes it, and a resumed training draws what an unbroken one would.
         """
-        seed, noise = self.plan.seed, self.generator.noise
+        seed, noise = self.plan.seed, int(self.generator.noise)  # type: ignore[arg-type]  # of every network
         real, condition, u = self._shown(index)
         with torch.no_grad():
             if self.plan.varied:

@@ -182,7 +182,7 @@ def _compare(rows: np.ndarray, distance: np.ndarray, codes: np.ndarray) -> Neare
     # The low-pass under which one candidate stands out most names the nearest reference.
     subject = codes[np.take_along_axis(rows[..., None], distance.argmin(1, keepdims=True), 1)]
     others = np.where((codes[rows][..., None] != subject) & np.isfinite(distance), distance, np.nan)
-    alone = np.isnan(others).all(1, keepdims=True)
+    alone = np.asarray(np.isnan(others).all(1, keepdims=True))
     others = np.where(alone, np.inf, others)
     typical = np.nanmedian(others, axis=1)
     ratios = best[:, 0] / np.maximum(typical, 1e-6) / np.array(CLOSE, np.float32)
@@ -218,7 +218,7 @@ def _normalised(images: torch.Tensor) -> torch.Tensor:
     """Flat images of mean 0 and length 1, float32 ``[n, CHW]``; a flat picture becomes 0."""
     flat = images.flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
-    return flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-4)
+    return flat.div(flat.norm(dim=1, keepdim=True).clamp_min(1e-4))
 
 
 def _views(images: torch.Tensor, width: float, shifts: tuple[float, ...]) -> Iterator[torch.Tensor]:

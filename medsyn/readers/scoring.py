@@ -147,8 +147,10 @@ def decide(low: float | None, high: float | None) -> Decision:
 
 def _sentence(readers: Sequence[Reader], together: Together | None, detectable: float | None) -> str:
     first = readers[0]
+    value: float | None
     if together is not None:
-        who, value, ends = f"{len(readers)} readers", together.told.value, (together.told.low, together.told.high)
+        who, value = f"{len(readers)} readers", together.told.value
+        ends: tuple[float | None, float | None] = (together.told.low, together.told.high)
         of, decision = f"{percent(value)} of {together.cases} cases, on average", together.decision
     else:
         who, value, ends = f"Reader {first.reader}", first.told.value, (first.told.low, first.told.high)

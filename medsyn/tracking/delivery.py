@@ -101,7 +101,7 @@ def _tags(store: Store, journal: Journal, entry: Entry) -> None:
     _batches(store, journal, entry, tags=[RunTag(k, v) for k, v in entry["values"].items()])
 
 
-def _batches(store: Store, journal: Journal, entry: Entry, size: int = OTHERS, **given: list[Any]) -> None:
+def _batches(store: Store, journal: Journal, entry: Entry, size: int = OTHERS, **given: Any) -> None:
     ((kind, items),) = given.items()
     for start in range(0, len(items), size):
         store.client.log_batch(journal.runs[entry["run"]], **{kind: items[start : start + size]})

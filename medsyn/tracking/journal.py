@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Journal:
         return journal
 
     @classmethod
-    def waiting(cls, workspace: Workspace) -> Iterator[Journal]:
+    def waiting(cls, workspace: Workspace) -> Generator[Journal, None, None]:
         """What processes that have ended left undelivered, oldest first, each held while it is in use."""
         for folder in _folders(workspace):
             lock = _lock_of(folder)

@@ -102,7 +102,7 @@ def register(
             made = _version(client, experiment, run_id, checkpoint, order, Path(folder), again)
     version = str(made.version)
     client.set_logged_model_tags(
-        made.model_id, {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": name, "version": version}])}
+        str(made.model_id), {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": name, "version": version}])}
     )
     champion = _champion(client, name)
     moved = (

@@ -16,7 +16,7 @@ from medsyn.cli import app
 from medsyn.images import save_png, to_pixels
 from medsyn.workspace import Workspace
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reader_study.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "pages" / "how-to" / "reader-study.md").read_text(encoding="utf-8")
 COMMANDS = [
     shlex.split(line, comments=True)[1:]
     for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)

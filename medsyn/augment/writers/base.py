@@ -58,7 +58,10 @@ class Origin:
 class Encoder(Protocol):
     """One format. Picklable; what it makes is a pure function of its arguments: no clock, no random numbers."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As ``--format`` takes it."""
+        ...
 
     def encode(self, pixels: np.ndarray, label: str, index: int) -> dict[str, bytes]:
         """One image as the files of this format.
