@@ -94,9 +94,10 @@ def augment(found: dict[str, Any]) -> str:
         f"{case['share_of_floor']:.2f} | {case['times_faster_than_ddim']:.0f} × | {case['bytes_an_image']:,.0f} |"
         for case in found["cases"]
     )
+    network = {"none": "the closed form, which a short training had kept"}.get(found["network"], "a network")
     return f"""## The speed of generating
 
-{found["n"]:,} films of 32 px in equal classes, from a `{found["network"]}` network; whole commands, their start
+{found["n"]:,} films of 32 px in equal classes, from {network}; whole commands, their start
 ({found["seconds_to_start"]:.0f} s) and the tables at the end included. Bare sampling, the floor: {found["bare_sampling_per_second"]:.0f} images a second and worker,
 {found["times_faster_bare"]:.0f} times MONAI's DDPM with 50 steps of DDIM ({found["ddim_50_per_second"]:.2f} a second). The first set of a dataset calibrates the
 selection once: {found["seconds_of_calibration"]:.0f} s. {found["machine"]}.

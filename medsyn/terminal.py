@@ -211,6 +211,9 @@ def sent(result: Any) -> None:
 
 def delivered(result: Any, store: str) -> None:
     """Print what MLflow has got that it had missed."""
+    if manner.current.as_json:
+        manner.answer({"delivered": result.delivered, "elsewhere": result.elsewhere, "store": store})
+        return
     n = result.delivered
     out.print(f"[green]✓[/] {n} runs delivered" if n else "MLflow has missed nothing", f"({escape(store)})")
     for other in sorted(set(result.elsewhere)):

@@ -7,15 +7,13 @@ from typing import Annotated
 
 import typer
 
+from medsyn import manner
 from medsyn.cli.application import app
 from medsyn.cli.guard import guard, open_workspace
 from medsyn.cli.options import ModalityOption, WorkspaceOption
-from medsyn.config import validate
 from medsyn.errors import UsageError
-from medsyn.readers.options import StudyOptions
 
 PANEL = "Judge further"
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the facts as JSON and nothing else.")]
 
 
 @app.command(
@@ -41,12 +39,14 @@ def reader_study(
     n: Annotated[int | None, typer.Option("--n", help="Cases, half of them real: 60.")] = None,
     seed: Annotated[int | None, typer.Option(help="Which cases, in which order.")] = None,
     out: Annotated[str | None, typer.Option(help="File or folder of the page; default: in private/.")] = None,
-    json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Write a page on which readers tell real cases from synthetic ones; score their answers."""
     arguments = locals()
     with guard():
+        from medsyn.config import validate
+        from medsyn.readers.options import StudyOptions
+
         given = {key: arguments[key] for key in StudyOptions.model_fields if arguments[key] is not None}
         if files and not score:
             raise UsageError("are answers to be scored?", where=files[0], mend=f"Add --score: --score {files[0]}.")
@@ -60,9 +60,9 @@ def reader_study(
         from medsyn.readers import console, stage
 
         if score:
-            console.scored(stage.score(files or [], opened, evaluation), as_json=json)
+            console.scored(stage.score(files or [], opened, evaluation), as_json=manner.current.as_json)
         else:
-            console.made(stage.make(options, opened), as_json=json)
+            console.made(stage.make(options, opened), as_json=manner.current.as_json)
 
 
 @app.command(epilog="Example: [bold]medsyn compare xray-001 xray-002[/]", rich_help_panel=PANEL)
@@ -71,13 +71,16 @@ def compare(
         list[str] | None, typer.Argument(metavar="A B [C]...", help="Folders or names of evaluations, two or more.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="File or folder of the page; default: in the workspace.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON; a page only with --html.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Set evaluations side by side: verdicts, fidelity, copies, settings; and say where they are not comparable."""
+    """Set evaluations side by side: verdicts, fidelity, copies, settings; and say where they are not comparable.
+
+    With --json, a page only where --html names one.
+    """
     with guard():
         opened = open_workspace(workspace)
         from medsyn.side_by_side import console, stage
 
-        found = stage.run(evaluations or [], opened, html, write_page=html is not None or not json)
-        console.tell(found, as_json=json)
+        as_json = manner.current.as_json
+        found = stage.run(evaluations or [], opened, html, write_page=html is not None or not as_json)
+        console.tell(found, as_json=as_json)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from rich.markup import escape
 from rich.table import Table
 
+from medsyn.manner import answer
 from medsyn.page.numbers import number
 from medsyn.readers.results import Readers, Share
 from medsyn.readers.scoring import percent
@@ -19,7 +19,7 @@ def made(result: StudyResult, *, as_json: bool) -> None:
     """Print where the page is and what to do with it."""
     if as_json:
         facts = asdict(result) | {"page": str(result.page), "key": str(result.key)}
-        out.print(json.dumps(facts, indent=2, ensure_ascii=False), markup=False)
+        answer(facts)
         return
     real = ", ".join(f"{n} of {split}" for split, n in result.splits.items())
     out.print(
@@ -39,7 +39,7 @@ def scored(result: ScoreResult, *, as_json: bool) -> None:
         facts = result.found.model_dump(mode="json")
         facts |= {"evaluation": result.evaluation.name if result.evaluation else None}
         facts["warnings"] = [*facts["warnings"], *result.warnings]
-        out.print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False), markup=False)
+        answer(facts)
         return
     out.print(escape(result.found.sentence))
     out.print(_table(result.found))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from rich.markup import escape
 from rich.table import Table
 
+from medsyn.manner import answer
 from medsyn.side_by_side.stage import CompareResult
 from medsyn.side_by_side.table import Cell, parts
 from medsyn.terminal import out, shown_path, warn
@@ -18,7 +17,7 @@ def tell(result: CompareResult, *, as_json: bool) -> None:
     """Print the comparison: for people, what is not comparable first; or as JSON and nothing else."""
     if as_json:
         facts = result.found.model_dump(mode="json")
-        out.print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False), markup=False)
+        answer(facts)
         return
     severe = [doubt.text for doubt in result.found.doubts if doubt.severe]
     if severe:
