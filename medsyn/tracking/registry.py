@@ -28,7 +28,7 @@ newest."""
 MODEL_FILES = ("config.json", "generator.safetensors", "card.json", "card.md")
 """Of a checkpoint folder. The rest, discriminator and keys of patients among it, is not needed to generate."""
 
-MODEL_CODE = ("__init__.py", "compute.py", "errors.py", "images.py", "workspace.py", "generator")
+MODEL_CODE = ("__init__.py", "compute.py", "errors.py", "images.py", "torchrun.py", "workspace.py", "generator")
 """Of medsyn: what `medsyn.generator.served` imports, so that a model is served by the code that made it, anywhere."""
 
 MODEL_PACKAGES = ("filelock", "mlflow", "numpy", "pandas", "pillow", "safetensors", "torch")
@@ -93,17 +93,17 @@ def register(
     name = order["name"]
     earlier = client.search_model_versions(f"run_id = '{run_id}' AND name = '{name}'") if again else []
     if earlier:
-        made = earlier[0]
+        # A version does not know its model, though it was made from it.
+        made, logged = earlier[0], _logged(client, experiment, run_id, order, again)
     else:
         checkpoint = workspace / order["checkpoint"]
         if not (checkpoint / MODEL_FILES[0]).is_file():
             raise FileNotFoundError(checkpoint)
         with tempfile.TemporaryDirectory(prefix="medsyn-model-") as folder:
-            made = _version(client, experiment, run_id, checkpoint, order, Path(folder), again)
+            made, logged = _version(client, experiment, run_id, checkpoint, order, Path(folder), again)
     version = str(made.version)
-    client.set_logged_model_tags(
-        str(made.model_id), {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": name, "version": version}])}
-    )
+    versions = json.dumps([{"name": name, "version": int(version)}])
+    client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: versions})
     champion = _champion(client, name)
     moved = (
         champion is None or str(champion.version) == version or _rule(order["takes_over"])(order["tags"], champion.tags)
@@ -130,7 +130,7 @@ def _version(
     order: Mapping[str, Any],
     folder: Path,
     again: bool,
-) -> ModelVersion:
+) -> tuple[ModelVersion, LoggedModel]:
     """Through the client alone, not `mlflow.pyfunc.log_model`: that would change the caller's own store and run."""
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
@@ -139,14 +139,16 @@ def _version(
     logged = _logged(client, experiment, run_id, order, again)
     if str(logged.status) != "READY":
         _upload(client, run_id, checkpoint, order["classes"], folder, logged)
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    outputs = client.get_run(run_id).outputs if again else None
+    if outputs is None or logged.model_id not in [o.model_id for o in outputs.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     try:
         client.create_registered_model(name, description="Class-conditional generator of medsyn.")
     except MlflowException as error:
         if not exists_already(error):
             raise
     # By place, not as models:/<id>: a database resolves that in the store of the process, whatever the client's is.
-    return client.create_model_version(
+    made = client.create_model_version(
         name,
         logged.artifact_location,
         run_id,
@@ -154,6 +156,7 @@ def _version(
         description=order["description"],
         model_id=logged.model_id,
     )
+    return made, logged
 
 
 def _logged(client: MlflowClient, experiment: str, run_id: str, order: Mapping[str, Any], again: bool) -> LoggedModel:

@@ -6,7 +6,11 @@ import logging
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from filelock import FileLock
 
 from medsyn.workspace import Workspace
 
@@ -112,10 +116,21 @@ def client(workspace: Workspace) -> MlflowClient:
     return MlflowClient(tracking_uri=uri(workspace))
 
 
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """Two processes that make one database at once spoil it for one of them."""
+    if uri(workspace).startswith("sqlite:"):
+        with FileLock(workspace.private / ".mlflow.lock", timeout=TIMEOUT):
+            yield
+    else:
+        yield
+
+
 def _connect(workspace: Workspace) -> tuple[MlflowClient, str]:
     from mlflow.exceptions import MlflowException
 
-    connected = client(workspace)
+    with _alone(workspace):
+        connected = client(workspace)
     found = connected.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return connected, found.experiment_id
