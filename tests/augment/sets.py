@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from medsyn import tracking
 from medsyn.augment.selection import fitting
 from medsyn.augment.stage import run
 from medsyn.config import AugmentOptions
-from medsyn.progress import SILENT, Progress
+from medsyn.progress import SILENT, Progress, Silent
 from medsyn.workspace import Workspace, read_json
 
 ALL = ["png", "dicom", "nifti", "npz"]
@@ -88,3 +90,21 @@ def hidden(workspace: Workspace) -> list[str]:
 
 def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+class Stopping(Silent):
+    """Raises once so many images are there, and keeps what is said."""
+
+    def __init__(self, at: int | None = None, error: type[BaseException] = RuntimeError) -> None:
+        self.at, self.error, self.said = at, error, list[str]()
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    @contextmanager
+    def task(self, label: str, total: float) -> Iterator[Stopping]:
+        yield self
+
+    def update(self, done: float, note: str = "") -> None:
+        if self.at is not None and done >= self.at:
+            raise self.error

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from augment.sets import ALL, augment, contents, copied, hidden, ready, with_a_generator_of_likenesses
+from augment.sets import ALL, Stopping, augment, contents, copied, hidden, ready, with_a_generator_of_likenesses
 from commands import environment
 from threadpoolctl import threadpool_limits
 
@@ -60,24 +60,6 @@ def workspace(ready: Workspace, tmp_path: Path) -> Workspace:
 
 def make(workspace: Workspace, **options: Any) -> Path:
     return augment(workspace, **({"n": N, "formats": ALL, "batch_size": 8} | options))
-
-
-class Stopping(Silent):
-    """Raises once so many images are there, and keeps what is said."""
-
-    def __init__(self, at: int | None = None, error: type[BaseException] = RuntimeError) -> None:
-        self.at, self.error, self.said = at, error, list[str]()
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    @contextmanager
-    def task(self, label: str, total: float) -> Iterator[Stopping]:
-        yield self
-
-    def update(self, done: float, note: str = "") -> None:
-        if self.at is not None and done >= self.at:
-            raise self.error
 
 
 class Backwards(Executor):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from augment.sets import augment, prepare
+from augment.sets import Stopping, augment, prepare
 from commands import environment
 from filelock import FileLock
 from gan.toy import Listener, toy  # noqa: F401
@@ -143,7 +143,7 @@ def test_what_can_go_on_stays(
     monkeypatch.setattr(generation, "PART", 8)
     other = prepare(tmp_path / "sets", empty_store)
     with pytest.raises(KeyboardInterrupt):
-        augment(other, Listener(interrupt_after=3))
+        augment(other, Stopping(13, KeyboardInterrupt), batch_size=8)
     assert not collect(other).removed  # nor the fitted selection, which it goes on with
     assert len(status(other).unfinished) == 1
     assert augment(other).is_dir()

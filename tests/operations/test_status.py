@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from augment.sets import augment, contents, prepare
+from augment.sets import Stopping, augment, contents, prepare
 from filelock import FileLock
 from gan.toy import Listener, toy  # noqa: F401
 from typer.testing import CliRunner
@@ -240,7 +240,7 @@ def test_an_unfinished_set_goes_on_with_the_command_that_is_told(
     undisturbed = contents(augment(workspace, **options))
     shutil.rmtree(workspace.path / "synthetic" / "xray-001")
     with pytest.raises(KeyboardInterrupt):
-        augment(workspace, Listener(interrupt_after=3), **options)
+        augment(workspace, Stopping(13, KeyboardInterrupt), batch_size=8, **options)
     (one,) = status(workspace).unfinished
     assert (one.kind, one.name, one.total, one.running) == ("synthetic set", "xray", 24, False)
     assert one.done is not None
