@@ -22,7 +22,7 @@ from medsyn.workspace import DATASET, EVALUATION, GENERATOR, SYNTHETIC, Workspac
 STAGES = {
     "ingest": IngestOptions(sample_subjects=40, size=32, workers=1),
     "train-gan": TrainOptions(budget="1kimg", batch=32, threads=1),
-    "augment": AugmentOptions(n=20, formats=["png"], balance="equal", workers=1, threads=1),
+    "augment": AugmentOptions(n=20, formats=["png"], balance="equal", workers=1, threads=1, keep_all=True),
     "evaluate": EvaluateOptions(seeds=2, steps=2, ratios=[0.5], bootstrap=100, threads=1),
 }
 
