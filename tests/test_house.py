@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 400
 FOLDERS = ("medsyn", "tests", "benchmarks")
 STAGES = {"medsyn.ingest", "medsyn.gan", "medsyn.augment", "medsyn.evaluate"}
-MLFLOW = {"medsyn.tracking", "medsyn.generator.served"}
+MLFLOW = {"medsyn.tracking.delivery", "medsyn.tracking.registry", "medsyn.tracking.store", "medsyn.generator.served"}
 """Who imports MLflow: what talks to it, and the file that MLflow stores with a model and runs."""
 MODULES = {
     ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p
