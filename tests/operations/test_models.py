@@ -32,8 +32,8 @@ def champion(workspace: Workspace) -> str:
 @pytest.fixture
 def two(workspace: Workspace, toy: Path) -> Workspace:  # noqa: F811
     """Two trainings, of which the first is champion, whichever was the better one."""
-    for _ in range(2):
-        run(TrainOptions(budget="0.2kimg", threads=1), workspace)
+    for seed in (0, 1):
+        run(TrainOptions(budget="0.2kimg", threads=1, seed=seed), workspace)
     MlflowClient(tracking_uri=tracking.uri(workspace)).set_registered_model_alias(NAME, "champion", "1")
     return workspace
 
