@@ -19,7 +19,8 @@ from pydicom.fileset import FileSet
 from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.ingest import archive, scan, stage
-from medsyn.ingest.source import MAX_VALUES, LookFor, Probe, content
+from medsyn.ingest.contents import content
+from medsyn.ingest.source import MAX_VALUES, LookFor, Probe
 from medsyn.workspace import Workspace
 
 from .conftest import dicom, picture, png, table
