@@ -63,7 +63,7 @@ def signed(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "checksum": f"{zlib.crc32(text.encode()):08x}"}
 
 
-def make_answers(study: Study, reader: str, told: list[bool], named: list[bool], **changes: Any) -> dict[str, Any]:
+def make_answers(study: Study, reader: str, told: list[bool], named: list[bool], /, **changes: Any) -> dict[str, Any]:
     """Answers that are right where they are told to be."""
     other = {"real": "synthetic", "synthetic": "real"}
     names = study.classes
