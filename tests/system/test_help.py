@@ -38,7 +38,7 @@ from medsyn.cli import app
 result = CliRunner().invoke(app, [*sys.argv[1:], "--help"])
 assert result.exit_code == 0, result.output
 assert "Example: medsyn" in result.output, result.output
-heavy = {"torch", "monai", "mlflow", "sklearn", "pandas", "numpy", "matplotlib", "requests", "pydantic", "yaml"}
+heavy = {"torch", "monai", "mlflow", "sklearn", "pandas", "numpy", "matplotlib", "requests", "medsyn.config", "yaml"}
 heavy &= set(sys.modules)
 assert not heavy, heavy
 """
