@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 class Tab:
     """A page that keeps what it complained about and asked for."""
@@ -29,3 +31,10 @@ class Tab:
         assert self.problems == []
         assert [url for url in self.requests if not url.startswith(("file:", "data:"))] == []
         self.page.close()
+
+    def no_serious_barrier(self, parts: dict[str, list[list[str]]] | None = None) -> None:
+        """Axe finds nothing serious or critical in what is shown, or in parts of it; skips without axe."""
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+        found = axe.Axe().run(self.page, context=parts).response["violations"]
+        serious = [v for v in found if v["impact"] in ("serious", "critical")]
+        assert serious == [], [(v["id"], [n["html"][:160] for n in v["nodes"][:3]]) for v in serious]

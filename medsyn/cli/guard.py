@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -15,6 +16,11 @@ from medsyn.errors import AlreadyTold, ExitCode, MedsynError, Preempted, UsageEr
 from medsyn.logs import LogFile
 from medsyn.torchrun import launched
 from medsyn.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
 
 log = logging.getLogger("medsyn")
 
@@ -26,6 +32,14 @@ def open_workspace(folder: Path | None) -> Workspace:
         log.removeHandler(old)
     log.addHandler(LogFile(workspace.logs, as_json=manner.current.log_json))
     return workspace
+
+
+def options_of(model: type[M], arguments: Mapping[str, Any], command: str) -> M:
+    """What was given of a command's arguments, checked; what was not has the model's own defaults."""
+    from medsyn.config import validate  # pydantic, which --help does without
+
+    given = {key: value for key, value in arguments.items() if value not in (None, [])}
+    return validate(model, given, where=f"medsyn {command}")
 
 
 @contextmanager

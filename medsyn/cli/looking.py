@@ -10,7 +10,7 @@ import typer
 from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.cli.completion import of_kind
-from medsyn.cli.guard import guard, open_workspace
+from medsyn.cli.guard import guard, open_workspace, options_of
 from medsyn.cli.options import DeviceOption, ModalityOption, ThreadsOption, WorkspaceOption
 from medsyn.workspace import DATASET, GENERATOR
 
@@ -55,13 +55,11 @@ def explore(
     """Draw what a generator has learnt: class x seed grid, latent walk, class morph, truncation; PNG and GIF."""
     arguments = locals()
     with guard():
-        from medsyn.config import validate
         from medsyn.exploration import stage
         from medsyn.exploration.options import ExploreOptions
 
         opened = open_workspace(arguments.pop("workspace"))
-        given = {key: value for key, value in arguments.items() if value is not None}
-        options = validate(ExploreOptions, given, where="medsyn explore")
+        options = options_of(ExploreOptions, arguments, "explore")
         found = stage.run(options, opened)
         if manner.current.as_json:
             manner.answer({"command": "explore", **vars(found)})

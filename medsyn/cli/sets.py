@@ -9,7 +9,7 @@ import typer
 from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.cli.completion import of_kind
-from medsyn.cli.guard import guard, open_workspace
+from medsyn.cli.guard import guard, open_workspace, options_of
 from medsyn.cli.options import WorkspaceOption
 from medsyn.workspace import GENERATOR, SYNTHETIC
 
@@ -38,11 +38,9 @@ def verify(
     arguments = locals()
     with guard():
         opened = open_workspace(arguments.pop("workspace"))
-        given = {key: value for key, value in arguments.items() if value is not None}
         from medsyn.augment import verification
-        from medsyn.config import validate
 
-        options = validate(verification.VerifyOptions, given, where="medsyn verify")
+        options = options_of(verification.VerifyOptions, arguments, "verify")
         result = verification.run(options, opened, terminal.Terminal())
         terminal.verified(result, as_json=manner.current.as_json)
         if not result.ok:

@@ -9,7 +9,7 @@ import typer
 from medsyn import manner, terminal
 from medsyn.cli.application import app
 from medsyn.cli.completion import of_kind
-from medsyn.cli.guard import guard, log, open_workspace
+from medsyn.cli.guard import guard, log, open_workspace, options_of
 from medsyn.cli.options import ClusterOption, DeviceOption, ModalityOption, SeedOption, ThreadsOption, WorkspaceOption
 from medsyn.errors import ExitCode
 from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace
@@ -216,14 +216,13 @@ def evaluate(
 
 
 def stage(name: str, arguments: dict[str, Any]) -> None:
-    from medsyn.config import STAGES, validate
+    from medsyn.config import STAGES
 
     # Whoever stops a training by SIGTERM (a scheduler that needs the machine) loses nothing: to it, all is well.
     with guard(preempted=ExitCode.OK if name == "train-gan" else ExitCode.INTERRUPTED):
         folder = arguments.pop("workspace")
         workspace = open_workspace(folder)
-        given = {key: value for key, value in arguments.items() if value not in (None, [])}
-        options = validate(STAGES[name], given, where=f"medsyn {name}")
+        options = options_of(STAGES[name], arguments, name)
         result = run_stage(name, options, workspace)
         if manner.current.as_json:
             manner.answer(facts(name, result))
