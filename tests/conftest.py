@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from helpers import fresh_workspace
 
+from medsyn import manner
 from medsyn.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -26,9 +28,22 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _interrupts_are_heard() -> None:
+    """A shell's background job is deaf to SIGINT, and so would be all that it starts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_the_user() -> None:
     for name in ("MLFLOW_TRACKING_URI", "MEDSYN_WORKSPACE"):
         os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _manner_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions that a command calls leave behind that they have answered; a process runs one command."""
+    monkeypatch.setattr(manner, "current", manner.Manner())
 
 
 @pytest.fixture(scope="session")

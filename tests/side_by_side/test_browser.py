@@ -38,8 +38,8 @@ def test_it_says_first_that_they_are_not_comparable_and_shows_all(browser: Any, 
     assert first < tab.page.locator("#verdicts").bounding_box()["y"]
     told = tab.page.locator("article.verdict .decision").all_inner_texts()
     assert [text.lower() for text in told] == ["no evidence", "helps", "hurts"]
-    assert tab.page.locator("#figure-effect .still .point").count() == 3
-    assert tab.page.locator("#figure-kid .still .point").count() == 6
+    assert tab.page.locator("#figure-effect .still .strip .point").count() == 3
+    assert tab.page.locator("#figure-kid .still .strip .point").count() == 6
     assert tab.page.locator("#facts tbody th[scope=row]").count() == tab.page.locator("#facts tbody td").count() / 3
     tab.quiet()
 

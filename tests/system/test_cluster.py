@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -80,7 +79,7 @@ class Bench:
         what: list[object] = {
             "ingest": [self.films / "films", "--labels", self.films / "labels.csv", "--size", 32, "--modality", "xray"],
             "augment": ["--n", 240, "--format", "png", "--batch-size", 8],
-            "evaluate": ["--seeds", 2, "--steps", 30, "--ratio", 0.5, "--bootstrap", 100, "--threads", 2],
+            "evaluate": ["--seeds", 2, "--steps", 30, "--ratio", 0.5, "--bootstrap", 100, "--threads", 1],
         }[self.stage]  # fmt: skip
         return [sys.executable, "-c", SMALL, self.stage, "-w", *map(str, (workspace.path, *what, *more))]
 
@@ -113,7 +112,7 @@ class Bench:
         for changing in ("created", "seconds", "timings", "looks_at_test"):
             del report[changing]
         report["settings"].pop("threads")
-        return (path / "predictions.parquet").read_bytes(), json.dumps(report)
+        return {"predictions": (path / "predictions.parquet").read_bytes()} | report
 
     def progress(self, workspace: Workspace) -> int:
         """How much is kept so far: files read, parts of the set, trainings."""
@@ -138,7 +137,7 @@ def bench(request: pytest.FixtureRequest, films: Path, ready: Workspace) -> Benc
 def alone(bench: Bench, tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Any:
     """What one process makes."""
     workspace = bench.workspace(tmp_path_factory.mktemp("alone"), empty_store)
-    bench.run(workspace, *(("--threads", 1) if bench.stage == "evaluate" else ("--workers", 1)))
+    bench.run(workspace, *(() if bench.stage == "evaluate" else ("--workers", 1)))
     return bench.made(workspace)
 
 
@@ -169,14 +168,27 @@ def test_two_processes_and_a_cluster_make_what_one_process_makes(
     bench: Bench, alone: Any, two: Dask, workspace: Workspace, tmp_path: Path, empty_store: Path
 ) -> None:
     other = bench.workspace(tmp_path / "other", empty_store)
-    bench.run(other, *(() if bench.stage == "evaluate" else ("--workers", 2)))
-    assert bench.made(other) == alone
+    bench.run(other, "--threads" if bench.stage == "evaluate" else "--workers", 2)
+    made = bench.made(other)
+    if bench.stage == "evaluate":  # features are read here, and sums of several threads differ in the last bits
+        assert made == alone | {"fidelity": close(alone["fidelity"])}
+    else:
+        assert made == alone
     assert f"Cluster: 2 workers at {two.address}" in bench.run(workspace, "--cluster", two.address)
     assert bench.made(workspace) == alone
     assert not list(workspace.path.glob(".partial-*"))
     with two.client() as client:
         tasks = client.run_on_scheduler(_tasks)
     assert tasks == 0
+
+
+def close(value: Any) -> Any:
+    """Equal to what differs by so little that no reader sees it."""
+    if isinstance(value, dict):
+        return {key: close(content) for key, content in value.items()}
+    if isinstance(value, list):
+        return [close(content) for content in value]
+    return pytest.approx(value, rel=1e-4, abs=1e-6) if isinstance(value, float) else value
 
 
 def _tasks(dask_scheduler: Any) -> int:

@@ -132,7 +132,7 @@ def test_disk_full_while_training_generating_and_evaluating(tmp_path, small_disk
     stages = [
         ("ingest", "--sample-subjects", 60, "--size", 32, "--workers", 1),
         ("train-gan", "--budget", "1kimg"),
-        ("augment", "--n", 400),
+        ("augment", "--n", 400, "--keep-all"),
         ("evaluate", "--seeds", 2, "--steps", 2, "--ratio", 0.5, "--bootstrap", 100),
     ]
     for number, (command, *options) in enumerate(stages):

@@ -11,12 +11,12 @@ from typer.main import get_command
 
 from medsyn.cli import app
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGES = Path(__file__).parent.parent.parent / "docs" / "pages" / "how-to"
 
 
-@pytest.mark.parametrize("page", ["cluster.md", "distributed.md"])
+@pytest.mark.parametrize("page", ["cluster.md", "several-gpus.md"])
 def test_manifests_of_the_docs(page: str) -> None:
-    (manifest,) = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    (manifest,) = re.findall(r"```yaml\n(.*?)```", (PAGES / page).read_text(encoding="utf-8"), re.DOTALL)
     *_, job = yaml.safe_load_all(manifest)
     pod = job["spec"]["job" if page == "cluster.md" else "template"]["spec"]
     (container,) = pod["containers"]

@@ -58,9 +58,9 @@ def contents(url: str) -> dict[str, Any]:
         for m in client.search_logged_models([experiment.experiment_id])
     ]
     found["versions"] = [
-        (v.name, v.version, v.tags["medsyn.digest"], stage_of[v.run_id]) for v in client.search_model_versions()
+        (v.name, int(v.version), v.tags["medsyn.digest"], stage_of[v.run_id]) for v in client.search_model_versions()
     ]
-    found["champion"] = client.get_model_version_by_alias("medsyn-xray", "champion").version
+    found["champion"] = int(client.get_model_version_by_alias("medsyn-xray", "champion").version)
     return found
 
 
