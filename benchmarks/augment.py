@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from generators_networks import ddpm
+from real_data import REAL_DATA
 
 import medsyn
 from medsyn import compute, generator
@@ -44,8 +44,7 @@ CASES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets"))
-    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--budget", default="10m", help="of the generator")
     parser.add_argument("--n", type=int, default=5000)
     parser.add_argument("--diffusion", type=int, default=128, help="images that the baseline makes")

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import platform
 import sys
 import time
@@ -28,6 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from real_data import REAL_DATA
 from scipy.stats import beta
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -286,8 +286,7 @@ def honest(d: Draw, dataset: str, counts: Counts, features: FeatureExtractor | N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets"))
-    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--repeats", type=int, default=20, help="of each fault")
     parser.add_argument("--honest", type=int, default=200, help="repeats of each honest counterpart")
     parser.add_argument("--sets", nargs="+", choices=list(SIZES), default=list(SIZES))

@@ -1,6 +1,6 @@
 """Whether medsyn shows the same grey values as highdicom and as DCMTK, on every DICOM file of a folder.
 
-Reads $MEDSYN_TEST_DATA/dicom, or ../shared/datasets/dicom beside the repository. Every file is read three times at full
+Reads `dicom` in the folder of real scans (CONTRIBUTING.md). Every file is read three times at full
 resolution: by medsyn's reader; by highdicom (whose grey value pipeline is its own, and whose decoders are pydicom's);
 and by DCMTK's dcmj2pnm and dcml2pnm (apt install dcmtk; everything its own, no JPEG 2000). What is compared is the
 image as it is shown, 0 to 1: for CT the window of the preset on Hounsfield units, else the VOI LUT or window of the
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID
+from real_data import REAL_DATA
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -296,7 +296,7 @@ def summary(rows: list[Row]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    base = Path(os.environ.get("MEDSYN_TEST_DATA") or ROOT.parent / "shared" / "datasets") / "dicom"
+    base = REAL_DATA / "dicom"
     parser.add_argument("--data", type=Path, default=base)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "dicom_agreement.json")
     options = parser.parse_args()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+from real_data import REAL_DATA
 from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
@@ -38,8 +38,7 @@ Set = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]  # features, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets"))
-    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--honest", type=int, default=200, help="honest sets of each size")
     parser.add_argument("--faulty", type=int, default=20, help="sets of each fault and size")
     parser.add_argument("--per-class", type=int, nargs="+", default=[16, 120])

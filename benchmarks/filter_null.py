@@ -8,7 +8,7 @@ arm of `probe`, without classical augmentation, is trained on both sets, and con
 has no effect on average; what it has in one run is the luck of these candidates, which all repeats share where an arm
 takes the whole set, and share in part where it takes half of it. Features are computed once.
 
-Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Writes benchmarks/results/filter_null.json.
+Reads the folder of real scans (CONTRIBUTING.md). Writes benchmarks/results/filter_null.json.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from typing import Any
 from fuzzing import corpus, harness
 from fuzzing.harness import Case, Outcome
 from fuzzing.mutations import mutate
+from real_data import REAL_DATA
 
 from medsyn.compute import numpy_rng
 from medsyn.config import IngestOptions, load_preset
@@ -126,13 +127,12 @@ def fuzz(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets"))
     parser.add_argument("--cases", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first case, to repeat one")
     parser.add_argument("--only", choices=corpus.READERS, help="one reader")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--keep", type=Path, help="write the file of the first case here, and try nothing")
     options = parser.parse_args()
 

@@ -1,6 +1,6 @@
 """Generators trained at equal time on the same split, judged on subjects that none of them saw.
 
-Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Every arm runs in a process of its own. Writes
+Reads the folder of real scans (CONTRIBUTING.md). Every arm runs in a process of its own. Writes
 benchmarks/results/generators.json, merged with what is there, docs/pages/figures/generators_*.png, and beside the
 arms in the kept folder the same picture with the real scans.
 
@@ -30,6 +30,7 @@ from generators_arms import ARMS, DEFAULT_RECIPE, GENERATING, TITLES, Job, make
 from generators_measures import FLOOR, Ruler, bars
 from generators_page import bar_lines, save_grid, table
 from generators_sets import SETS, Split, split
+from real_data import REAL_DATA
 
 from medsyn import compute
 from medsyn.config import parse_budget
@@ -37,7 +38,6 @@ from medsyn.metrics.features import FeatureExtractor
 from medsyn.workspace import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("MEDSYN_TEST_DATA") or ROOT.parent / "shared" / "datasets")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -166,7 +166,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=compute.cores())
     parser.add_argument("--judge", choices=ARMS, default=DEFAULT_RECIPE, help="the recipe that bars are for")
     parser.add_argument("--keep", type=Path, help="arms go here, and are taken from here; empty it when code changes")
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "generators.json")
     parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "pages" / "figures")
     return parser.parse_args(arguments)

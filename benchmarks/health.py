@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -25,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from gan.faults import FAULTS, Alarm, begin, provoked, train  # noqa: E402
 from gan.toy import toy_images, write_dataset  # noqa: E402
+from real_data import REAL_DATA  # noqa: E402
 
 from medsyn.gan.recipes import RECIPES  # noqa: E402
 from medsyn.workspace import Workspace  # noqa: E402
@@ -32,8 +32,7 @@ from medsyn.workspace import Workspace  # noqa: E402
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets"))
-    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--seeds", type=int, default=10, help="of every fault")
     parser.add_argument("--honest", type=int, default=2, help="seeds of every recipe and set of images")
     parser.add_argument("--films", type=int, default=400)

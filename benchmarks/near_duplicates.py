@@ -7,7 +7,7 @@ Copies of real images are made at 256 px (28 px for PneumoniaMNIST), given to an
 64-bit DCT hash within 6 bits, then a correlation of 32 x 32 thumbnails above 0.985. "Strangers" are images of different
 subjects; the upper tail of their likeness is fitted by a power law (Hill's estimator) to extrapolate false pairs.
 
-Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Writes benchmarks/results/near_duplicates.json.
+Reads the folder of real scans (CONTRIBUTING.md). Writes benchmarks/results/near_duplicates.json.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import platform
 import sys
 import time
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from real_data import REAL_DATA
 from scipy.fft import dctn
 from scipy.ndimage import map_coordinates, zoom
 
@@ -35,7 +35,6 @@ from medsyn.data.likeness import SIDE, centred, details, likeness
 from medsyn.data.resize import pad, shrink
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("MEDSYN_TEST_DATA") or ROOT.parent / "shared" / "datasets")
 STORED = 64
 COPIES = 300
 COUNTS = (1_000, 10_000, 100_000)
@@ -103,12 +102,12 @@ CHANGES: dict[str, Change] = {
 def load(name: str) -> tuple[list[np.ndarray], np.ndarray, pd.Series | None]:
     """Images float32 [0, 1] before storing, subject codes, and the dup_group of `mri`."""
     if name == "pneumoniamnist":
-        file = np.load(DATA / "pneumoniamnist.npz")
+        file = np.load(REAL_DATA / "pneumoniamnist.npz")
         stack = np.concatenate([file[f"{s}_images"] for s in ("train", "val", "test")]).astype(np.float32) / 255
         return list(stack), np.arange(len(stack)), None
-    table = pd.read_csv(DATA / name / "labels.csv")
+    table = pd.read_csv(REAL_DATA / name / "labels.csv")
     images = [
-        pad(shrink(np.asarray(Image.open(DATA / name / f).convert("L"), np.float32) / 255, 256), 256, 0.0)
+        pad(shrink(np.asarray(Image.open(REAL_DATA / name / f).convert("L"), np.float32) / 255, 256), 256, 0.0)
         for f in table["file"]
     ]
     if name == "mri":
@@ -256,8 +255,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     seed = parser.parse_args().seed
-    if not (DATA / "pneumoniamnist.npz").exists():
-        sys.exit(f"no real scans at {DATA}: set MEDSYN_TEST_DATA")
+    if not (REAL_DATA / "pneumoniamnist.npz").exists():
+        sys.exit(f"no real scans at {REAL_DATA}: set MEDSYN_TEST_DATA")
     sets: dict[str, Any] = {}
     for name in ("xray", "mri", "pneumoniamnist"):
         images, groups, known = load(name)

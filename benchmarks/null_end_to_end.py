@@ -7,14 +7,13 @@ once more as the "synthetic" set, and lets `evaluate`'s own engine choose and co
 classical augmentation. The control is the one that duplicates as many real films, drawn at random in every repeat: the
 two arms differ by the luck of the draw alone, so every `helps` or `hurts` is false. Features are computed once.
 
-Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Writes benchmarks/results/null_end_to_end.json.
+Reads the folder of real scans (CONTRIBUTING.md). Writes benchmarks/results/null_end_to_end.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from real_data import REAL_DATA
 from scipy.stats import binomtest
 
 import medsyn
@@ -39,7 +39,6 @@ from medsyn.metrics.features import FeatureExtractor
 from medsyn.progress import SILENT
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("MEDSYN_TEST_DATA") or ROOT.parent / "shared" / "datasets")
 
 
 class Known:
@@ -73,7 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     device = compute.device("cpu", 1)
     with tempfile.TemporaryDirectory() as folder:
-        result = medsyn.ingest(DATA / "pneumoniamnist.npz", modality="xray", workspace=Path(folder) / "ws")
+        result = medsyn.ingest(REAL_DATA / "pneumoniamnist.npz", modality="xray", workspace=Path(folder) / "ws")
         dataset = Dataset.open(result.path)
         rows = dataset.rows()
         pixels, labels, units = dataset.images(rows), dataset.labels(rows), dataset.subjects(rows)

@@ -12,7 +12,8 @@ from typing import Any
 
 from generators_page import section as generators
 from page_augment import augment, filter_null, platforms, selection, selection_worth
-from page_ingest import dicom_agreement, fuzz, fuzz_foreign, ingest, near_duplicates
+from page_costs import section as cost_curves
+from page_ingest import dicom_agreement, fuzz, fuzz_foreign, fuzz_labels, ingest, near_duplicates
 from page_training import health
 from train_speed_page import section as train_speed
 
@@ -258,9 +259,11 @@ SECTIONS = (
     ("ingest", ingest),
     ("dicom_agreement", dicom_agreement),
     ("fuzz_ingest", fuzz),
+    ("fuzz_labels", fuzz_labels),
     ("fuzz_foreign", fuzz_foreign),
     ("near_duplicates", near_duplicates),
     ("train_speed", train_speed),
+    ("cost_curves", cost_curves),
     ("demo", demo),
     ("help_time", help_time),
 )

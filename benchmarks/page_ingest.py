@@ -131,6 +131,15 @@ Sound files, spoilt blindly and in the fields that say how large things are, one
 """
 
 
+def fuzz_labels(found: dict[str, Any]) -> str:
+    return f"""### Tables of labels
+
+{_tries(found)}
+
+`python benchmarks/fuzz_ingest.py --only labels`, seed {found["seed"]}.
+"""
+
+
 def fuzz_foreign(found: dict[str, Any]) -> str:
     return f"""### Options, synthetic sets and checkpoints
 

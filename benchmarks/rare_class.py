@@ -10,7 +10,7 @@ trains every arm of `cnn` on them; test is the whole stored test split. All arms
 - ``pneumoniamnist_75_25``: 300 films, 75 of them normal.
 - ``mri``: glioma, meningioma, pituitary at 64 px; near-duplicate group as subject, a tenth of the subjects.
 
-Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Writes benchmarks/results/rare_class.json.
+Reads the folder of real scans (CONTRIBUTING.md). Writes benchmarks/results/rare_class.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -26,11 +25,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from real_data import REAL_DATA
+
 import medsyn
 from medsyn import Workspace, compute
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("MEDSYN_TEST_DATA") or ROOT.parent / "shared" / "datasets")
 TUMOURS = ["glioma", "meningioma", "pituitary"]
 SETTINGS: dict[str, dict[str, Any]] = {
     "pneumoniamnist": {"rare": {"normal": 15}, "train_subjects": 300},
@@ -48,8 +48,8 @@ def main() -> None:
     parser.add_argument("--budget", default="60kimg", help="of each generator")
     parser.add_argument("--keep", type=Path, help="keep the workspaces here")
     options = parser.parse_args()
-    if not (DATA / "pneumoniamnist.npz").exists():
-        sys.exit(f"no real scans at {DATA}: set MEDSYN_TEST_DATA")
+    if not (REAL_DATA / "pneumoniamnist.npz").exists():
+        sys.exit(f"no real scans at {REAL_DATA}: set MEDSYN_TEST_DATA")
     with tempfile.TemporaryDirectory() as folder:
         found = {name: run(name, options, (options.keep or Path(folder)) / name) for name in options.sets or SETTINGS}
     file = ROOT / "benchmarks" / "results" / "rare_class.json"
@@ -105,17 +105,18 @@ def short(estimate: Any) -> dict[str, float]:
 def ingest(name: str, workspace: Path) -> None:
     """Put one of the sets into a workspace of its own."""
     if name.startswith("pneumoniamnist"):
-        medsyn.ingest(DATA / "pneumoniamnist.npz", modality="xray", workspace=workspace)
+        medsyn.ingest(REAL_DATA / "pneumoniamnist.npz", modality="xray", workspace=workspace)
         return
     workspace.mkdir(parents=True, exist_ok=True)
     labels = workspace / "labels.csv"
-    with open(DATA / "mri" / "labels.csv", newline="") as source, open(labels, "w", newline="") as target:
+    with open(REAL_DATA / "mri" / "labels.csv", newline="") as source, open(labels, "w", newline="") as target:
         rows = [row for row in csv.DictReader(source) if row["label"] in TUMOURS]
         writer = csv.DictWriter(target, ["file", "patient_id", "label"], extrasaction="ignore")
         writer.writeheader()
         # No patient is known: near-duplicates share a group, which is the nearest thing to one.
         writer.writerows(row | {"patient_id": row["dup_group"]} for row in rows)
-    medsyn.ingest(DATA / "mri", labels=str(labels), modality="mri", size=64, subject_from="file", workspace=workspace)
+    scans = REAL_DATA / "mri"
+    medsyn.ingest(scans, labels=str(labels), modality="mri", size=64, subject_from="file", workspace=workspace)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The four commands, as a user types them, on real public sets: times and verdicts.
 
-Reads $MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Writes benchmarks/results/real_sets.json.
+Reads the folder of real scans (CONTRIBUTING.md). Writes benchmarks/results/real_sets.json.
 
     python benchmarks/real_sets.py [pneumoniamnist] [xray]
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -18,14 +17,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from real_data import REAL_DATA
+
 from medsyn import Workspace, compute
 from medsyn.workspace import EVALUATION, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("MEDSYN_TEST_DATA") or ROOT.parent / "shared" / "datasets")
 SETS = {
-    "pneumoniamnist": [DATA / "pneumoniamnist.npz", "--modality", "xray"],
-    "xray": [DATA / "xray", "--labels", DATA / "xray" / "labels.csv", "--modality", "xray"],
+    "pneumoniamnist": [REAL_DATA / "pneumoniamnist.npz", "--modality", "xray"],
+    "xray": [REAL_DATA / "xray", "--labels", REAL_DATA / "xray" / "labels.csv", "--modality", "xray"],
 }
 STAGES = [
     ["train-gan", "--budget", "3m"],
@@ -77,8 +77,8 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", choices=[[], *SETS], help="default: all")
     parser.add_argument("--keep", type=Path, help="keep the workspaces here")
     arguments = parser.parse_args()
-    if not (DATA / "pneumoniamnist.npz").exists():
-        sys.exit(f"no real scans at {DATA}: set MEDSYN_TEST_DATA")
+    if not (REAL_DATA / "pneumoniamnist.npz").exists():
+        sys.exit(f"no real scans at {REAL_DATA}: set MEDSYN_TEST_DATA")
     with tempfile.TemporaryDirectory() as folder:
         found = {name: run(name, arguments.keep or Path(folder)) for name in arguments.sets or SETS}
     numbers = {

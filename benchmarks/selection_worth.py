@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from real_data import REAL_DATA
 
 import medsyn
 from medsyn import compute
@@ -25,8 +26,7 @@ ROOT = Path(__file__).parent.parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets"))
-    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--budget", default="3m")
     parser.add_argument("--n", type=int, default=5000)
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """How close the simulated chest films come to real ones in grey levels and in power spectrum.
 
-Real films are read from $MEDSYN_TEST_DATA/xray/images, or ../shared/datasets/xray/images beside the repository; only
+Real films are read from `xray/images` in the folder of real scans (CONTRIBUTING.md); only
 their averages are drawn, never a film. Writes docs/pages/figures/simulator_realism.png, prints the distances as JSON.
 """
 
@@ -24,6 +24,7 @@ import pydicom
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from real_data import REAL_DATA
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -48,7 +49,7 @@ def real_films(count: int, size: int, seed: int) -> Array:
     Raises:
         FileNotFoundError: if no real film is found.
     """
-    base = Path(os.environ.get("MEDSYN_TEST_DATA") or ROOT.parent / "shared" / "datasets")
+    base = REAL_DATA
     files = sorted((base / "xray" / "images").glob("*.jpg"))
     if not files:
         raise FileNotFoundError(f"no real films in {base / 'xray' / 'images'}; set MEDSYN_TEST_DATA to the data folder")

@@ -3,7 +3,7 @@
 All but evaluate, which benchmarks/real_sets.py and benchmarks/rare_class.py run on the same films.
 
 Runs them as they stand there, in a folder that is thrown away (or --folder, kept), on pneumoniamnist.npz in
-$MEDSYN_TEST_DATA, or ../shared/datasets beside the repository. Prints what they say, and writes
+the folder of real scans (CONTRIBUTING.md). Prints what they say, and writes
 docs/pages/figures/tutorial_*.png: films are generated, none is a patient's.
 
     python benchmarks/tutorial.py
@@ -21,13 +21,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from real_data import REAL_DATA
+
 from medsyn import Workspace
 from medsyn.workspace import SYNTHETIC
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "pages" / "tutorial.md"
 FIGURES = ROOT / "docs" / "pages" / "figures"
-DATA = Path(os.environ.get("MEDSYN_TEST_DATA", ROOT.parent / "shared" / "datasets")) / "pneumoniamnist.npz"
+DATA = REAL_DATA / "pneumoniamnist.npz"
 
 
 def main() -> None:

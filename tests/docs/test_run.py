@@ -29,7 +29,7 @@ SNIPPETS = {"how-to/own-classifier.md", "how-to/training-loop.md", "reference/tr
 LESS = {
     'budget="10m"': 'budget="1kimg"',
     '5000, balance="equal"': '12, balance="equal", keep_all=True',
-    "seeds=5": "seeds=2, steps=4, batch=8, bootstrap=100",
+    "seeds=5": "seeds=2, steps=4, batch=8, bootstrap=100, ratios=[0.5]",
     "budget: 30m": "budget: 1kimg",
     "n: 5000, balance: equal": "n: 12, balance: equal, keep_all: true",
     "seeds: 5, ratios: [0.25, 0.5, 1.0, 2.0]": "seeds: 2, steps: 4, batch: 8, ratios: [0.5], bootstrap: 100",

@@ -24,6 +24,7 @@ def script() -> Iterator[ModuleType]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     path = list(sys.path)
+    sys.path.append(str(SCRIPT.parent))  # as where it is run as a script
     spec.loader.exec_module(module)
     yield module
     sys.path[:] = path

@@ -1,0 +1,58 @@
+"""Every number that README and the pages claim, once more: each benchmark as its result was made, then the page.
+
+    make bench
+
+Takes about a day on two cores.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+COMMANDS = (
+    "pneumonia_baseline.py --threads 2",
+    "statistics_simulation.py",
+    "null_end_to_end.py --runs 300",
+    "filter_null.py",
+    "detection_rates.py",
+    "fidelity_rule.py",
+    "generators.py --sets pneumoniamnist --threads 1",
+    "generators.py --sets pneumoniamnist --train 300 --budget 5m --threads 1",
+    "generators.py --sets xray mri --threads 1 --seeds 0",
+    "health.py --honest 3",
+    "selection.py --budget 60s",
+    "selection_worth.py --budget 10m",
+    "augment.py",
+    "platforms.py",
+    "rare_class.py",
+    "real_sets.py pneumoniamnist",
+    "ingest.py --files 2000 --volumes 300 --memory 1000 10000 100000",
+    "dicom_agreement.py",
+    "fuzz_ingest.py --cases 50000",
+    "fuzz_ingest.py --only labels --cases 50000",
+    "fuzz_foreign.py --cases 20000",
+    "near_duplicates.py",
+    "train_speed.py",
+    "cost_curves.py --sizes 1000 10000 100000 1000000",
+    "demo.py",
+    "help_time.py --runs 20",
+    "simulator_realism.py",
+    "simulated_brains.py",
+    "tutorial.py",
+    "page.py",
+)
+
+
+def main() -> None:
+    for command in COMMANDS:
+        print(f"== python benchmarks/{command}", flush=True)
+        script, *arguments = command.split()
+        if code := subprocess.run([sys.executable, FOLDER / script, *arguments]).returncode:
+            raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

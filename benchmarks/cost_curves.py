@@ -1,0 +1,135 @@
+"""What do the four stages cost as data grows: time, memory, disk; and what would a hundred million images cost?
+
+    python benchmarks/cost_curves.py --sizes 1000 10000 100000 1000000
+    python benchmarks/cost_curves.py --sizes 1000 10000 --stages ingest augment
+
+Tiny images (16 x 16 pixels, a faint disc in one class of two, noise of low frequency), each of a patient of its own. A
+stage is the command that a user types, in a process of its own; a training's budget does not grow with the data, so
+what grows is what it reads, and an evaluation's trainings are kept short for the same reason. Memory is the largest
+resident set of any one of its processes. The model of the extrapolation is a fixed cost and one an image, from
+the two largest sizes measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import zoom
+
+from medsyn import compute
+
+ROOT = Path(__file__).parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "cost_curves.json"
+SIDE = 16
+FAR = 10**8
+STAGES = {
+    "ingest": ["{scans}", "--modality", "xray", "--size", SIDE],
+    "train-gan": ["--budget", "2kimg"],
+    "augment": ["--n", "{n}", "--keep-all", "--format", "npz", "--yes"],
+    "evaluate": ["--seeds", 2, "--steps", 20, "--ratio", 1, "--classical", "without", "--bootstrap", 100],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    options = parser.parse_args()
+    rows = []
+    for n in sorted(options.sizes):
+        with tempfile.TemporaryDirectory() as folder:
+            for row in curve(Path(folder), n, options.stages):
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+    found = {
+        "command": "python benchmarks/cost_curves.py " + " ".join(sys.argv[1:]),
+        "machine": f"{platform.machine()}, {compute.cores()} cores, no GPU",
+        "seed": 0,
+        "side": SIDE,
+        "measured": rows,
+        "far": {"n": FAR, "stages": {stage: far for stage in options.stages if (far := extrapolated(rows, stage))}},
+    }
+    RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def curve(folder: Path, n: int, stages: list[str]) -> list[dict[str, Any]]:
+    """Every stage at one size."""
+    scans, workspace = folder / "scans.npz", folder / "workspace"
+    images(scans, n)
+    rows = []
+    for stage in stages:
+        before = size(workspace)
+        given = [str(word).format(scans=scans, n=n) for word in STAGES[stage]]
+        seconds, peak = timed([sys.executable, "-m", "medsyn", "--quiet", stage, *given, "-w", str(workspace)])
+        rows.append(
+            {
+                "stage": stage,
+                "n": n,
+                "seconds": round(seconds, 2),
+                "peak_mib": peak,
+                "disk_mb": round((size(workspace) - before) / 1e6, 2),
+            }
+        )
+    shutil.rmtree(workspace)
+    return rows
+
+
+def images(file: Path, n: int, block: int = 100_000) -> None:
+    """A labelled npz in MedMNIST's layout."""
+    rng, parts = np.random.default_rng(0), []
+    labels = np.arange(n, dtype=np.uint8) % 2
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    disc = 40 * (np.hypot(y, x) < SIDE / 4)
+    for start in range(0, n, block):
+        here = labels[start : start + block]
+        coarse = rng.normal(110, 30, (len(here), 4, 4)).astype(np.float32)
+        smooth = zoom(coarse, (1, SIDE / 4, SIDE / 4), order=1) + rng.normal(0, 6, (len(here), SIDE, SIDE))
+        parts.append(np.clip(smooth + disc * here[:, None, None], 0, 255).astype(np.uint8))
+    pixels, at = np.concatenate(parts), np.array([0.7, 0.8]) * n
+    cuts = zip(("train", "val", "test"), np.split(np.arange(n), at.astype(int)), strict=True)
+    content = {}
+    for split, rows in cuts:
+        content |= {f"{split}_images": pixels[rows], f"{split}_labels": labels[rows, None]}
+    np.savez(file, **content)
+
+
+def timed(command: list[str]) -> tuple[float, int]:
+    """Wall-clock seconds of a command, and the peak of its largest process in MiB."""
+    begun = time.monotonic()
+    pid = os.posix_spawn(command[0], command, os.environ)
+    _, status, used = os.wait4(pid, 0)
+    if status:
+        raise SystemExit(f"exit code {os.waitstatus_to_exitcode(status)}: {' '.join(command)}")
+    return time.monotonic() - begun, used.ru_maxrss // 1024
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def extrapolated(rows: list[dict[str, Any]], stage: str) -> dict[str, Any] | None:
+    """What a stage would cost at `FAR` images."""
+    own = [row for row in rows if row["stage"] == stage]
+    if len(own) < 2:
+        return None
+    small, large = own[-2:]
+    found = {}
+    for key in ("seconds", "peak_mib", "disk_mb"):
+        each = max(0.0, (large[key] - small[key]) / (large["n"] - small["n"]))
+        found[key] = round(large[key] + each * (FAR - large["n"]), 1)
+        found[f"{key}_an_image"] = float(f"{each:.3g}")
+    return found
+
+
+if __name__ == "__main__":
+    main()
