@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from filelock import FileLock
 
-from medsyn.workspace import Workspace, atomic_file
+from medsyn.workspace import Workspace, atomic_file, private_folder
 
 VERSION = 3
 """Counts up whenever code that fills the cache computes something else."""
@@ -56,8 +56,7 @@ class Cache:
     def put(self, kind: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep arrays under a key."""
         file = self._file(kind, key)
-        # Features are of patients.
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.path)  # features are of patients
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as partial, open(partial, "wb") as out:
             given: dict[str, Any] = dict(arrays)
@@ -66,7 +65,7 @@ class Cache:
     @contextmanager
     def alone(self, kind: str) -> Iterator[None]:
         """Let one process at a time compute this kind: the others wait, and then find what it has put."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.path)
         with FileLock(self.path / f"{kind}.lock"):
             yield
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from medsyn.errors import DataError
-from medsyn.workspace import GENERATOR, Workspace, atomic_file, disk_errors, free_bytes, read_json
+from medsyn.workspace import GENERATOR, Workspace, atomic_file, disk_errors, free_bytes, private_folder, read_json
 
 WEIGHTS, TRAINING, SUBJECTS, SUMS = "generator.safetensors", "training.safetensors", "subjects.parquet", "SHA256SUMS"
 NEEDED = (GENERATOR.main_file, WEIGHTS)
@@ -90,7 +90,8 @@ def chosen(workspace: Workspace, name: str | Path | None, modality: str | None =
 
 def _unpacked(workspace: Workspace, file: Path) -> Path:
     """The folder in the cache with what the file holds; nothing but known names, each with its digest."""
-    folder = workspace.path / "cache" / CACHE / _sha256(file)[:16]
+    cache = workspace.path / "cache"
+    folder = cache / CACHE / _sha256(file)[:16]
     if (folder / GENERATOR.main_file).is_file():
         return folder
     try:
@@ -104,11 +105,13 @@ def _unpacked(workspace: Workspace, file: Path) -> Path:
             if sum(e.file_size for e in wanted.values()) > free_bytes(workspace.path):
                 raise DataError("holds more than the disk has room for", where=file, mend="Free some space.")
             workspace.create()
-            with disk_errors(folder), _folder(folder) as place:
-                for name, entry in wanted.items():
-                    with archive.open(entry) as packed, open(place / name, "wb") as out:
-                        shutil.copyfileobj(packed, out)
-                _check(place, file)
+            with disk_errors(folder):
+                private_folder(cache)
+                with _folder(folder) as place:
+                    for name, entry in wanted.items():
+                        with archive.open(entry) as packed, open(place / name, "wb") as out:
+                            shutil.copyfileobj(packed, out)
+                    _check(place, file)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise DataError(f"cannot be unpacked ({type(error).__name__})", where=file, mend=MEND) from None
     return folder

@@ -321,6 +321,12 @@ def disk_errors(where: Path) -> Iterator[None]:
         raise EnvironmentFault(what, where=error.filename or where, mend=mend) from error
 
 
+def private_folder(path: Path) -> Path:
+    """Make a folder that its owner alone may open, if it is not there yet; the folder."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
 def free_bytes(path: Path) -> int:
     """Free space on the disk that holds ``path``, or that will hold it once it is made."""
     while not path.exists():

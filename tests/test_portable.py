@@ -104,6 +104,7 @@ def test_zipped_again_with_a_folder_before_the_names(source: Path, elsewhere: Wo
     opened = portable.chosen(elsewhere, again)
     assert {p.name: p.read_bytes() for p in opened.iterdir()} == {p.name: p.read_bytes() for p in folder.iterdir()}
     assert portable.chosen(elsewhere, again) == opened
+    assert (elsewhere.path / "cache").stat().st_mode & 0o777 == 0o700, "features of patients will lie there"
 
 
 def rewritten(file: Path, change: dict[str, bytes | None], place: Path) -> Path:

@@ -7,15 +7,14 @@ from math import isfinite
 from numbers import Real
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from medsyn.config import Strict
 from medsyn.config.forms import Device
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Strict):
     """Options of `medsyn.SyntheticStream`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint: str | None = Field(None, description="folder or name; default: the newest")
     balance: Literal["equal", "match"] | dict[str, float] = "equal"

@@ -29,7 +29,9 @@ def ingest(
         list[str] | None, typer.Option(help="What of a DICOMweb service: Modality=CR; repeatable, all must fit.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Of each DICOMweb service at most so many instances.")] = None,
-    labels: Annotated[str | None, typer.Option(help="CSV with one row an image.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="CSV or Parquet: a row for each file, series, study or patient.")
+    ] = None,
     label_columns: Annotated[
         list[str] | None, typer.Option("--label-column", help="Its column with the class; more: further targets.")
     ] = None,
@@ -66,7 +68,7 @@ def ingest(
     max_pixels: Annotated[int | None, typer.Option(help="Values a file may claim to hold.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores.")] = None,
     cluster: ClusterOption = None,
-    seed: SeedOption = None,
+    seed: Annotated[int | None, typer.Option(help="Of the built-in sample; splits follow the project key.")] = None,
     sample_subjects: Annotated[int | None, typer.Option(help="Simulated patients of the built-in sample.")] = None,
     workspace: WorkspaceOption = None,
 ) -> None:

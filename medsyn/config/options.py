@@ -43,7 +43,7 @@ class IngestOptions(OnCluster):
     )
     query: dict[str, str] = Field(default={}, description="what of the services: DICOM keyword -> value")
     limit: int | None = Field(None, ge=1, description="instances of each service at most")
-    labels: str | None = Field(None, description="CSV with one row an image")
+    labels: str | None = Field(None, description="CSV or Parquet: a row for each file, series, study or patient")
     label_columns: list[str] = Field(
         default=["label"], min_length=1, description="the first is the class, the others are further targets"
     )

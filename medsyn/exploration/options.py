@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from medsyn.config import Modality
+from medsyn.config import Modality, Strict
 from medsyn.config.forms import Device
 
 
-class ExploreOptions(BaseModel):
+class ExploreOptions(Strict):
     """Options of ``medsyn explore``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     generator: str | None = Field(None, description="folder or name; default: the newest of the modality")
     modality: Modality | None = None

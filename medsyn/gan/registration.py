@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medsyn.gan.monitor import EXTRACTOR, Check
-from medsyn.tracking import Registered, Run
+from medsyn.tracking import MODELS, Registered, Run
 
 _PREFIX = "medsyn."
 _CHECK = ("kid", "coverage", "precision", "recall")
@@ -24,7 +24,7 @@ def register(mlflow: Run, path: Path, config: Mapping[str, Any]) -> Registered |
     Returns:
         None where tracking is off or fails.
     """
-    monitor, plan, name = config["monitor"], config["plan"], f"medsyn-{config['modality']}"
+    monitor, plan, name = config["monitor"], config["plan"], f"{MODELS}{config['modality']}"
     measured = {key: monitor[key] for key in _CHECK if key in monitor}
     told = f" KID {measured['kid']:.3f}, coverage {measured['coverage']:.2f} on tune." if measured else ""
     facts = {

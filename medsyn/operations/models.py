@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medsyn import registry, tracking
+from medsyn import tracking
 from medsyn.errors import MissingError
+from medsyn.operations import versions as registry
 from medsyn.operations.items import when
+from medsyn.operations.versions import Version
 from medsyn.progress import SILENT, Progress
-from medsyn.registry import Version
 from medsyn.workspace import GENERATOR, Workspace, read_json
 
 
@@ -110,7 +111,7 @@ def promote(workspace: Workspace, name: str, progress: Progress = SILENT) -> Pro
     if version is None:
         path = _found(workspace, name, found or [])
         config = read_json(path / GENERATOR.main_file)
-        model = f"{registry.PREFIX}{config.get('modality')}"
+        model = f"{tracking.MODELS}{config.get('modality')}"
         same = [v for v in found or () if v.name == model and v.tags.get("digest") == config.get("digest")]
         version, registered = (same[0], False) if same else (_register(workspace, path, config, progress), True)
     before = next((v.title for v in found or () if v.name == version.name and v.champion), None)
@@ -167,7 +168,7 @@ def _elsewhere(version: Version) -> Model:
     return Model(
         generator=tags.get("generator", "?"),
         path=None,
-        modality=tags.get("modality", version.name.removeprefix(registry.PREFIX)),
+        modality=tags.get("modality", version.name.removeprefix(tracking.MODELS)),
         dataset=tags.get("dataset"),
         recipe=tags.get("recipe"),
         kid=_number(tags.get("kid")),

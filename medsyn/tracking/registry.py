@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
+MODELS = "medsyn-"
+"""Of the names of registered models: the modality follows."""
+
 CHAMPION = "champion"
 """MLflow's usual name for the version to use: ``models:/medsyn-xray@champion``; ``models:/medsyn-xray/latest`` is the
 newest."""

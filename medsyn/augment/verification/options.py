@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from medsyn.config import Strict
 from medsyn.config.forms import Device
 
 
-class VerifyOptions(BaseModel):
+class VerifyOptions(Strict):
     """Options of ``medsyn verify``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     synthetic: str | None = Field(None, description="folder or name; default: the newest")
     generator: str | None = Field(None, description="folder or name; default: found by the digest that the set names")

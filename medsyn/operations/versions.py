@@ -13,9 +13,6 @@ from medsyn.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-PREFIX = "medsyn-"
-"""Of the names of registered models: the modality follows."""
-
 
 @dataclass(frozen=True)
 class Version:
@@ -98,7 +95,7 @@ def _pages(search: Any) -> list[Any]:
     found: list[Any] = []
     token = None
     while True:
-        page = search(filter_string=f"name LIKE '{PREFIX}%'", page_token=token)
+        page = search(filter_string=f"name LIKE '{tracking.MODELS}%'", page_token=token)
         found += page
         token = page.token
         if not token:
