@@ -141,6 +141,10 @@ def test_every_form_of_a_window_is_the_same(window: object) -> None:
 def test_a_balance_of_numbers_is_their_sum() -> None:
     counted = validate(AugmentOptions, {"balance": "nodule=3000,normal=2000"}, where="medsyn augment")
     assert (counted.balance, counted.n) == ({"nodule": 3000, "normal": 2000}, 5000)
+    assert validate(AugmentOptions, {"balance": " nodule=3, normal=2,"}, where="here").balance == {
+        "nodule": 3,
+        "normal": 2,
+    }
     assert validate(AugmentOptions, {"balance": {"nodule": 3}, "n": 3}, where="here").n == 3
     assert validate(AugmentOptions, {"balance": "equal"}, where="here").n == 1000
 
@@ -153,7 +157,8 @@ def test_a_balance_of_numbers_is_their_sum() -> None:
         ({"balance": "nodule=3,normal"}, "say class=images"),
         ({"balance": "nodule=-3,normal=4"}, "none below 0 and one above"),
         ({"balance": "nodule=0"}, "none below 0 and one above"),
-        ({"balance": "some"}, "balance"),
+        ({"balance": "some"}, "match, equal, minority or counts of classes"),
+        ({"balance": "nodule=5,nodule=6"}, "a class twice"),
         ({"truncation": 0}, "truncation"),
         ({"truncation": 1.5}, "truncation"),
     ],

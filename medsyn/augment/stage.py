@@ -41,6 +41,10 @@ LIMITS = [
     "The label is the class the generator was asked for; nobody has read these images.",
     "Whether these images help a classifier is for 'medsyn evaluate' to say.",
 ]
+UNTESTED = (
+    "the dataset that the generator learnt from is not in this workspace: no test for copies of patients, for labels "
+    "and for images off the manifold"
+)
 
 
 @dataclass(frozen=True)
@@ -168,10 +172,7 @@ class _Job:
     def _fitted(self, spec: Spec) -> dict[str, Any]:
         """Facts of the selection, which is fitted now where it was not before; empty where that cannot be."""
         if spec.dataset is None or spec.selection is None:
-            self.progress.say(
-                "The dataset that the generator learnt from is not in this workspace: no test for copies, labels and "
-                "images off the manifold"
-            )
+            self.progress.say(UNTESTED)  # before hours of work; `_result` warns of it
             return {}
         return fitting.fitted(
             self.workspace, spec.dataset, spec.selection, self.model.classes, spec.device, self.progress
@@ -249,16 +250,20 @@ class _Job:
         }
 
     def _limits(self) -> list[str]:
-        if self.options.keep_all:
-            tested = "Nothing was left out (--keep-all): these images were NOT tested for copies of patients."
-        elif self.dataset is None:
+        if self.dataset is None:
             tested = "The real images were not at hand: these images were NOT tested for copies of patients."
+        elif self.options.keep_all:
+            tested = (
+                "Nothing was left out (--keep-all), copies of patients among it: the manifest has each image's scores."
+            )
         else:
             tested = (
                 "What lies nearer to a training image than real images of others do was left out, image by image; "
                 "'medsyn evaluate' tests the set as a whole."
             )
-        return [*_inherited(self.config), *LIMITS, tested]
+        n, wanted = sum(self.tally.accepted.values()), sum(self.tally.wanted.values())
+        missing = [f"Not complete: {n} images of the {wanted} that were asked for."] if n < wanted else []
+        return [*missing, *_inherited(self.config), *LIMITS, tested]
 
     def _beside_real(self, path: Path, shown: dict[str, Any]) -> Path | None:
         if not self.options.show_real:
@@ -286,9 +291,10 @@ class _Job:
             mlflow_run=run_id,
             beside_real=beside_real,
             warnings=[
+                *([] if self.dataset else [UNTESTED]),
                 *_inherited(self.config),
                 *map(self.tally.told, short),
-                *([self.tally.cause(short)] if short else []),
+                *([self._cause(short)] if short else []),
             ],
         )
 
@@ -297,8 +303,14 @@ class _Job:
         return DataError(
             f"{'; '.join(map(self.tally.told, short))}; {kept}",
             where="augment",
-            mend=f"{self.tally.cause(short)} --allow-short takes fewer images, --keep-all every one.",
+            mend=f"{self._cause(short)} --allow-short takes fewer images, --keep-all every one.",
         )
+
+    def _cause(self, short: list[str]) -> str:
+        truncation = self.options.truncation
+        if truncation < 1 and self.tally.rule(short) == "near_duplicate":
+            return f"With --truncation {truncation:g} images differ little: raise it."
+        return self.tally.cause(short)
 
 
 def _sent(path: Path, url: str, progress: Progress) -> SendResult:

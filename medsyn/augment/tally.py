@@ -85,10 +85,14 @@ class Tally:
 
     def cause(self, labels: Sequence[str]) -> str:
         """The likeliest cause, by the rule that left out most, and what to do."""
+        return _CAUSES[self.rule(labels)]
+
+    def rule(self, labels: Sequence[str]) -> str:
+        """The rule that left out most of these classes."""
         most = Counter[str]()
         for label in labels:
             most.update(self.reasons[label])
-        return _CAUSES[most.most_common(1)[0][0]]
+        return most.most_common(1)[0][0]
 
 
 _COLLAPSED = "The generator has collapsed for this class: train it longer, or on more images."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -168,8 +168,13 @@ class AugmentOptions(OnCluster):
     def _counted(cls, given: Any) -> Any:
         """Images of each class, where ``balance`` counts them, and their sum as ``n``."""
         balance, form = given.get("balance"), "say class=images, as in --balance nodule=3000,normal=2000"
-        if isinstance(balance, str) and "=" in balance:
-            balance = named_values([part for part in balance.split(",") if part.strip()], form)
+        if isinstance(balance, str) and balance not in get_args(Balance):
+            parts = [part.strip() for part in balance.split(",") if part.strip()]
+            if not any("=" in part for part in parts):
+                raise ValueError(f"balance is match, equal, minority or counts of classes: {form} (given: {balance!r})")
+            balance = named_values(parts, form)
+            if isinstance(balance, dict) and len(balance) < len(parts):
+                raise ValueError("balance counts a class twice")
         if not isinstance(balance, Mapping):
             return given
         try:

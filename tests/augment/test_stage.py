@@ -106,7 +106,15 @@ def test_a_collapsed_class_is_an_error_that_keeps_what_was_made(workspace):
     made = SyntheticSet.open(path)
     assert len(made.manifest()) == made.card["n"] == len(made.images())
     assert not made.card["complete"]
+    assert f"Not complete: {made.card['n']} images of the 10" in (path / "card.md").read_text()
     assert not list(path.parent.glob(".unfinished*"))
+
+
+def test_little_truncation_left_is_named_as_the_cause(workspace):
+    write_generator(workspace)
+    with pytest.raises(DataError, match="raise it") as refused:
+        run(AugmentOptions(n=30, truncation=0.01, max_tries=2, threads=1), workspace)
+    assert "--truncation 0.01" in refused.value.mend
 
 
 def test_no_generator_yet(workspace):
@@ -142,6 +150,7 @@ def test_without_the_dataset_the_distance_stays_empty(workspace):
     made = run(AugmentOptions(n=6, threads=1), workspace, Listener())
     assert SyntheticSet.open(made.path).manifest()["nearest_train_distance"].isna().all()
     assert any("not in this workspace" in text for text in said)
+    assert "no test for copies" in made.warnings[0]
 
 
 def test_the_python_function_is_the_stage(workspace):
