@@ -296,8 +296,7 @@ def summary(rows: list[Row]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    base = REAL_DATA / "dicom"
-    parser.add_argument("--data", type=Path, default=base)
+    parser.add_argument("--data", type=Path, default=REAL_DATA / "dicom")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "dicom_agreement.json")
     options = parser.parse_args()
     result = summary(agreement(options.data))

@@ -321,10 +321,9 @@ def disk_errors(where: Path) -> Iterator[None]:
         raise EnvironmentFault(what, where=error.filename or where, mend=mend) from error
 
 
-def private_folder(path: Path) -> Path:
-    """Make a folder that its owner alone may open, if it is not there yet; the folder."""
+def private_folder(path: Path) -> None:
+    """Make a folder that its owner alone may open, if it is not there yet."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
 
 
 def free_bytes(path: Path) -> int:

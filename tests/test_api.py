@@ -25,7 +25,8 @@ def test_signature_and_docstring_name_every_option(stage: str) -> None:
 def test_help_of_ingest_is_that_of_the_function() -> None:
     text = pydoc.plain(pydoc.render_doc(medsyn.ingest))
     assert "medsyn.ingest - Turn scans into a labelled dataset" in text
-    assert text.index("    labels: CSV or Parquet: a row for each file, series, study or patient.") < text.index("PACKAGE CONTENTS")
+    labels = "    labels: CSV or Parquet: a row for each file, series, study or patient."
+    assert text.index(labels) < text.index("PACKAGE CONTENTS")
     assert "label_columns: list[str] = ['label']" in text
     assert "**options" not in text
     assert "Validator" not in text

@@ -29,7 +29,8 @@ def test_no_spoilt_file_of_another_ends_in_more_than_one_line(monkeypatch: pytes
     # Cases that all fail, or all pass, would try nothing; a config.json must fit the weights' digest.
     assert {name for name, ended in outcomes.items() if not ended["read"]} <= {"config"}
     assert all(len(ended) > 1 for ended in outcomes.values())
-    assert len(set().union(*outcomes.values())) > 20
+    # Of bytes alone a reader says that it cannot read them, and no more.
+    assert {name for name, ended in outcomes.items() if len(ended) <= 4} <= {"images", "weights"}
 
 
 def test_a_case_is_the_same_file_each_time() -> None:
