@@ -49,10 +49,10 @@ def real_films(count: int, size: int, seed: int) -> Array:
     Raises:
         FileNotFoundError: if no real film is found.
     """
-    base = REAL_DATA
-    files = sorted((base / "xray" / "images").glob("*.jpg"))
+    folder = REAL_DATA / "xray" / "images"
+    files = sorted(folder.glob("*.jpg"))
     if not files:
-        raise FileNotFoundError(f"no real films in {base / 'xray' / 'images'}; set MEDSYN_TEST_DATA to the data folder")
+        raise FileNotFoundError(f"no real films in {folder}; set MEDSYN_TEST_DATA to the data folder")
     chosen = np.random.default_rng(seed).permutation(len(files))[:count]
     films = [Image.open(files[i]).convert("L").resize((size, size), Image.Resampling.LANCZOS) for i in chosen]
     return np.stack([np.asarray(film, dtype=float) / 255 for film in films])
