@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import shutil
 import zipfile
@@ -12,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from medsyn.errors import DataError
+from medsyn.sums import SUMS, read_sums, sha256, sums_line
 from medsyn.workspace import GENERATOR, Workspace, atomic_file, disk_errors, free_bytes, private_folder, read_json
 
-WEIGHTS, TRAINING, SUBJECTS, SUMS = "generator.safetensors", "training.safetensors", "subjects.parquet", "SHA256SUMS"
+WEIGHTS, TRAINING, SUBJECTS = "generator.safetensors", "training.safetensors", "subjects.parquet"
 NEEDED = (GENERATOR.main_file, WEIGHTS)
 KNOWN = (*NEEDED, "card.json", "card.md", TRAINING, SUBJECTS)
 """Files of a checkpoint that go on a journey; the others are pictures and a log."""
@@ -63,12 +63,14 @@ def export(source: Path, destination: Path, *, training: bool = True, subjects: 
     if destination.exists() or destination.is_symlink():
         raise DataError("exists already", where=destination, mend="Name another place, or remove it first.")
     digest = str(read_json(source / GENERATOR.main_file).get("digest"))
-    if not (source / WEIGHTS).is_file() or _sha256(source / WEIGHTS) != digest:
+    with disk_errors(source / WEIGHTS):
+        whole = (source / WEIGHTS).is_file() and sha256(source / WEIGHTS) == digest
+    if not whole:
         raise DataError("is missing, or not the file that was committed", where=source / WEIGHTS, mend="Train again.")
     left_out = {name for name, wanted in ((TRAINING, training), (SUBJECTS, subjects)) if not wanted}
     names = [name for name in KNOWN if name not in left_out and (source / name).is_file()]
-    sums = "".join(f"{_sha256(source / name)}  {name}\n" for name in names).encode()
     with disk_errors(destination):
+        sums = b"".join(sums_line(name, sha256(source / name)) for name in names)
         destination.parent.mkdir(parents=True, exist_ok=True)
         (_zip if destination.suffix.lower() == ".zip" else _copy)(source, names, sums, destination)
     size = destination.stat().st_size if destination.is_file() else sum(f.stat().st_size for f in destination.iterdir())
@@ -91,7 +93,8 @@ def chosen(workspace: Workspace, name: str | Path | None, modality: str | None =
 def _unpacked(workspace: Workspace, file: Path) -> Path:
     """The folder in the cache with what the file holds; nothing but known names, each with its digest."""
     cache = workspace.path / "cache"
-    folder = cache / CACHE / _sha256(file)[:16]
+    with disk_errors(file):
+        folder = cache / CACHE / sha256(file)[:16]
     if (folder / GENERATOR.main_file).is_file():
         return folder
     try:
@@ -119,12 +122,9 @@ def _unpacked(workspace: Workspace, file: Path) -> Path:
 
 def _check(folder: Path, file: Path) -> None:
     """Compare with the sums that came along."""
-    told: dict[str, str] = {}
-    for line in (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        told[name] = digest
+    told = dict(read_sums(folder / SUMS))
     for path in folder.iterdir():
-        if path.name != SUMS and told.get(path.name) != _sha256(path):
+        if path.name != SUMS and told.get(path.name) != sha256(path):
             raise DataError(f"holds a {path.name} that {SUMS} does not know", where=file, mend=MEND)
 
 
@@ -159,8 +159,3 @@ def _zip(source: Path, names: Sequence[str], sums: bytes, destination: Path) -> 
             with open(source / name, "rb") as file, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as out:
                 shutil.copyfileobj(file, out)
         archive.writestr(zipfile.ZipInfo(SUMS), sums)
-
-
-def _sha256(file: Path) -> str:
-    with disk_errors(file), open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

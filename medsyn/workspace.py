@@ -82,7 +82,7 @@ class Workspace:
         """Make the folder if it is not there yet."""
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self.private.mkdir(mode=0o700, exist_ok=True)
+            private_folder(self.private)
             self.logs.mkdir(exist_ok=True)
             for kind in KINDS:
                 (self.path / kind.folder).mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from medsyn.config import (
     load_pipeline,
     load_preset,
     parse_budget,
+    read_preset,
     shipped,
     validate,
 )
@@ -57,7 +58,7 @@ def test_a_wrong_preset_names_the_file_and_the_key(tmp_path: Path, text: str, sa
     file = tmp_path / "mine.yaml"
     file.write_text(text)
     with pytest.raises(UsageError, match=says) as caught:
-        load_preset("xray", file)
+        read_preset(file)
     assert "mine.yaml" in str(caught.value)
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 import medsyn
 from medsyn import generator
-from medsyn.config import load_pipeline, load_preset
+from medsyn.config import load_pipeline, read_preset
 from medsyn.config.presets import shipped
 from medsyn.generator import Generator
 from medsyn.images import synthetic_png
@@ -141,7 +141,7 @@ def _generator_is_read(folder: Path) -> None:
 
 READ: dict[str, Callable[[Path], object]] = {
     "pipeline": lambda folder: load_pipeline(folder / FILES["pipeline"]),
-    "preset": lambda folder: load_preset("xray", folder / FILES["preset"]),
+    "preset": lambda folder: read_preset(folder / FILES["preset"]),
     **dict.fromkeys(("card", "manifest", "images"), _set_is_read),
     **dict.fromkeys(("config", "weights"), _generator_is_read),
 }

@@ -10,13 +10,13 @@ import numpy as np
 from medsyn import generator
 from medsyn.augment import sheets
 from medsyn.augment.making import Spec
-from medsyn.augment.unfinished import Unfinished, digest, sums
+from medsyn.augment.unfinished import Unfinished
 from medsyn.augment.writers import tables
 from medsyn.augment.writers.npz import NpzWriter
 from medsyn.compute import single_threaded
 from medsyn.images import to_pixels
+from medsyn.sums import SUMS, sha256, write_sums
 
-SUMS = "SHA256SUMS"
 TABLES = ("manifest.parquet", "manifest.csv", "labels.csv")
 
 
@@ -53,9 +53,9 @@ def finish(
             for row in rows:
                 yield from row["digests"].items()
         for name in sorted(written):
-            yield name, digest(folder / name)
+            yield name, sha256(folder / name)
 
-    return sums(lines(), folder / SUMS)
+    return write_sums(lines(), folder / SUMS)
 
 
 def first_images(made: Unfinished, spec: Spec, model: generator.Generator, n: int) -> dict[str, np.ndarray]:

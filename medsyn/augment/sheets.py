@@ -9,6 +9,7 @@ import numpy as np
 from medsyn.augment.writers.base import safe_name
 from medsyn.data import Dataset
 from medsyn.images import contact_sheet, save_png, to_pixels
+from medsyn.workspace import private_folder
 
 OVERVIEW = 12
 SHOWN = 48
@@ -47,7 +48,7 @@ def write_beside_real(samples: dict[str, np.ndarray], dataset: Dataset, folder: 
         dataset: Opened for train.
         folder: Not one that is made to be shared.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     train = dataset.rows("train")
     names = np.array(dataset.classes)[dataset.labels(train)]
     for label, images in samples.items():

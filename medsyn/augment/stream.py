@@ -16,8 +16,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from medsyn import compute, generator, portable
 from medsyn.augment.counts import shares
 from medsyn.augment.making import Candidate, Maker, Spec, Unit
-from medsyn.augment.options import StreamOptions
 from medsyn.augment.selection import fitting
+from medsyn.augment.stream_options import StreamOptions
 from medsyn.augment.tally import Tally
 from medsyn.augment.turns import turns
 from medsyn.augment.writers import Origin

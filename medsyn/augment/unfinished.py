@@ -6,7 +6,7 @@ import builtins
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from medsyn.errors import EnvironmentFault
+from medsyn.sums import sha256
 from medsyn.synthetic import MANIFEST
 from medsyn.workspace import SYNTHETIC, Workspace, atomic_file, disk_errors, write_json
 
@@ -164,23 +165,6 @@ def others(workspace: Workspace, path: Path) -> list[Path]:
     return [p for p in found if p.is_dir() and p.suffix != WORK and p != path]
 
 
-def sums(lines: Iterable[tuple[str, str]], file: Path) -> str:
-    """Write ``SHA256SUMS`` as `sha256sum -c` reads it, from (path, SHA-256); returns its own SHA-256."""
-    found = hashlib.sha256()
-    with open(file, "wb") as out:
-        for name, digest in lines:
-            line = f"{digest}  {name}\n".encode()
-            found.update(line)
-            out.write(line)
-    return found.hexdigest()
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read(part: Path, columns: Sequence[str] = ()) -> Part:
     table = pq.read_table(part, schema=PART, columns=list(columns) or None)
     metadata = pq.read_schema(part).metadata
@@ -228,6 +212,6 @@ def _lock_of(path: Path) -> FileLock:
 
 def _is(path: Path, wanted: str) -> bool:
     try:
-        return digest(path) == wanted
+        return sha256(path) == wanted
     except OSError:
         return False

@@ -24,6 +24,18 @@ M = TypeVar("M", bound="BaseModel")
 
 log = logging.getLogger("medsyn")
 
+TYPED = {
+    "paths": "PATHS",
+    "label_columns": "--label-column",
+    "label_map": "--map",
+    "knobs": "--set",
+    "formats": "--format",
+    "classifiers": "--classifier",
+    "ratios": "--ratio",
+    "fractions": "--fraction",
+}
+"""Arguments that are typed otherwise than they are called."""
+
 
 def open_workspace(folder: Path | None) -> Workspace:
     """The workspace of a command that acts in it, and keeps its log there."""
@@ -39,7 +51,12 @@ def options_of(model: type[M], arguments: Mapping[str, Any], command: str) -> M:
     from medsyn.config import validate  # pydantic, which --help does without
 
     given = {key: value for key, value in arguments.items() if value not in (None, [])}
-    return validate(model, given, where=f"medsyn {command}")
+    typed = {key: TYPED.get(key, option(key)) for key in given}
+    return validate(model, given, where=f"medsyn {command}", typed=typed)
+
+
+def option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 @contextmanager
@@ -66,8 +83,8 @@ def guard(preempted: ExitCode = ExitCode.INTERRUPTED) -> Iterator[None]:
     except KeyboardInterrupt:
         log.info("interrupted")
         terminal.fail(
-            "interrupted. What was complete is kept; run the command again (a training that had begun: with --resume; "
-            "a synthetic set and an evaluation go on by themselves).",
+            "interrupted; no half-made result is left. Run the command again: what was kept is not done twice (a "
+            "training that had begun: with --resume; a synthetic set and an evaluation go on by themselves).",
             ExitCode.INTERRUPTED,
         )
         code = ExitCode.INTERRUPTED

@@ -33,7 +33,8 @@ def ingest(
         str | None, typer.Option(help="CSV or Parquet: a row for each file, series, study or patient.")
     ] = None,
     label_columns: Annotated[
-        list[str] | None, typer.Option("--label-column", help="Its column with the class; more: further targets.")
+        list[str] | None,
+        typer.Option("--label-column", help="Its column with the class; more: further targets; default: label."),
     ] = None,
     label_from: Annotated[str | None, typer.Option(help="Class from the folder, or a DICOM tag: tag:KEYWORD.")] = None,
     label_map: Annotated[
@@ -56,7 +57,7 @@ def ingest(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the stored images in pixels.")] = None,
     window: Annotated[str | None, typer.Option(help="Of CT: lung, soft, brain, bone, or centre,width.")] = None,
-    slices: Annotated[str | None, typer.Option(help="Of volumes: all, middle or every=N.")] = None,
+    slices: Annotated[str | None, typer.Option(help="Of volumes: all, middle or every=N; default: all.")] = None,
     colour: Annotated[str | None, typer.Option(help="Of colour images: grey or rgb.")] = None,
     allow_burned_in: Annotated[
         bool | None, typer.Option("--allow-burned-in", help="Take images that say they show text.")
@@ -64,12 +65,14 @@ def ingest(
     show_paths: Annotated[
         bool | None, typer.Option("--show-paths", help="Name files by path, not by ledger number.")
     ] = None,
-    max_failures: Annotated[float | None, typer.Option(help="Share of the files that may fail.")] = None,
-    max_pixels: Annotated[int | None, typer.Option(help="Values a file may claim to hold.")] = None,
+    max_failures: Annotated[float | None, typer.Option(help="Share of the files that may fail; default: 0.05.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Values a file may claim to hold; default: 268435456.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores.")] = None,
     cluster: ClusterOption = None,
     seed: Annotated[int | None, typer.Option(help="Of the built-in sample; splits follow the project key.")] = None,
-    sample_subjects: Annotated[int | None, typer.Option(help="Simulated patients of the built-in sample.")] = None,
+    sample_subjects: Annotated[
+        int | None, typer.Option(help="Simulated patients of the built-in sample; default: 300.")
+    ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Turn scans (DICOM, NIfTI, images, npz) into a labelled dataset, split by patient."""
@@ -84,13 +87,19 @@ def train_gan(
     dataset: Annotated[
         str | None, typer.Option(help="Folder or name; default: the newest.", autocompletion=of_kind(DATASET))
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="Time or images shown: 90s, 10m, 2h, 50kimg.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="latent-r3gan, autoencoder-r3gan, r3gan, dcgan, wgan-gp.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time or images shown: 90s, 10m, 2h, 50kimg; default: 10m.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="latent-r3gan, autoencoder-r3gan, r3gan, dcgan, wgan-gp; default: latent-r3gan.")
+    ] = None,
     diffaugment: Annotated[
-        str | None, typer.Option(help="Augment real and generated alike as the preset says: off, adapt, or preset.")
+        str | None,
+        typer.Option(help="Augment real and generated alike as the preset says: off, adapt, or preset; default: off."),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the processor computes in it.")
+        str | None,
+        typer.Option(help="float32, bfloat16, or auto: bfloat16 where the processor computes in it; default: auto."),
     ] = None,
     knobs: Annotated[
         list[str] | None, typer.Option("--set", help="A part of the plan, such as gamma=0.2; may be repeated.")
@@ -115,20 +124,26 @@ def train_gan(
 
 @app.command(epilog="Example: [bold]medsyn augment --n 5000 --balance equal[/]", rich_help_panel=PANEL)
 def augment(
-    n: Annotated[int | None, typer.Option("--n", "-n", help="Images in all.")] = None,
+    n: Annotated[int | None, typer.Option("--n", "-n", help="Images in all; default: 1000.")] = None,
     modality: ModalityOption = None,
     generator: Annotated[
         str | None,
         typer.Option(help="Folder, zip or name; default: the newest.", autocompletion=of_kind(GENERATOR)),
     ] = None,
-    balance: Annotated[str | None, typer.Option(help="match, equal, minority, or nodule=3000,normal=2000.")] = None,
-    truncation: Annotated[float | None, typer.Option(help="In (0, 1]: less is more typical, less diverse.")] = None,
-    formats: Annotated[
-        list[str] | None, typer.Option("--format", help="png, dicom, nifti, npz; several: png,dicom.")
+    balance: Annotated[
+        str | None, typer.Option(help="match, equal, minority, or nodule=3000,normal=2000; default: match.")
     ] = None,
-    bits: Annotated[int | None, typer.Option(help="Of a pixel: 8 or 16.")] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="In (0, 1]: less is more typical, less diverse; default: 1.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="png, dicom, nifti, npz; several: png,dicom; default: png,npz.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Of a pixel: 8 or 16; default: 8.")] = None,
     keep_all: Annotated[bool | None, typer.Option("--keep-all", help="No selection: keep every candidate.")] = None,
-    max_tries: Annotated[int | None, typer.Option(help="Candidates per image that is wanted, at most.")] = None,
+    max_tries: Annotated[
+        int | None, typer.Option(help="Candidates per image that is wanted, at most; default: 10.")
+    ] = None,
     allow_short: Annotated[
         bool | None, typer.Option("--allow-short", help="Fewer images than asked for are no error.")
     ] = None,
@@ -136,7 +151,9 @@ def augment(
         bool | None, typer.Option("--show-real", help="Contact sheets beside real patients; not in the set.")
     ] = None,
     to: Annotated[str | None, typer.Option(help="DICOMweb address to send the set to: https://pacs/dicom-web.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Candidates made at a time; changes no image.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Candidates made at a time; changes no image; default: 512.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores, for many images.")] = None,
     cluster: ClusterOption = None,
     yes: Annotated[bool | None, typer.Option("--yes", help="Go on where the disk seems too small.")] = None,
@@ -169,44 +186,56 @@ def evaluate(
         str | None, typer.Option(help="A dataset from elsewhere to test on as well.", autocompletion=of_kind(DATASET))
     ] = None,
     split: Annotated[str | None, typer.Option(help="CSV or Parquet with your own split.")] = None,
-    extractor: Annotated[str | None, typer.Option(help="Of features: imagenet, or module:factory.")] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="Of features: imagenet, or module:factory; default: imagenet.")
+    ] = None,
     classifiers: Annotated[
         list[str] | None,
-        typer.Option("--classifier", help="cnn, probe, densenet121, resnet18 or module:factory; repeatable."),
+        typer.Option(
+            "--classifier", help="cnn, probe, densenet121, resnet18 or module:factory; repeatable; default: cnn."
+        ),
     ] = None,
     primary: Annotated[str | None, typer.Option(help="The one that the verdict is about; default: the first.")] = None,
-    ratios: Annotated[list[float] | None, typer.Option("--ratio", help="Synthetic per real image; repeatable.")] = None,
-    classical: Annotated[
-        str | None, typer.Option(help="Classical augmentation of synthetic arms: both, with or without.")
+    ratios: Annotated[
+        list[float] | None,
+        typer.Option("--ratio", help="Synthetic per real image; repeatable; default: 0.25,0.5,1,2,5."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Repetitions; fewer than 5 decide nothing.")] = None,
-    screen: Annotated[int | None, typer.Option(help="Of these, those that choose arms on val.")] = None,
+    classical: Annotated[
+        str | None, typer.Option(help="Classical augmentation of synthetic arms: both, with or without; default: both.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Repetitions; fewer than 5 decide nothing; default: 5.")] = None,
+    screen: Annotated[int | None, typer.Option(help="Of these, those that choose arms on val; default: 2.")] = None,
     quick: Annotated[bool | None, typer.Option("--quick", help="Two seeds: a first look, decides nothing.")] = None,
-    test_arms: Annotated[str | None, typer.Option(help="Arms opened on test: chosen, or all.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps of every arm.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    test_arms: Annotated[str | None, typer.Option(help="Arms opened on test: chosen, or all; default: chosen.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps of every arm; default: 800.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step; default: 64.")] = None,
     fractions: Annotated[
         list[float] | None, typer.Option("--fraction", help="Learning curve: share of the subjects; repeatable.")
     ] = None,
     rare: Annotated[list[str] | None, typer.Option(help="Rare class: subjects in training, normal=15.")] = None,
     train_subjects: Annotated[int | None, typer.Option(help="Subjects in training, all classes together.")] = None,
     val_share: Annotated[
-        float | None, typer.Option(help="With --rare, --train-subjects: val subjects per training one.")
+        float | None, typer.Option(help="With --rare, --train-subjects: val subjects per training one; default: 0.2.")
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validation by subject, for tiny cohorts.")] = None,
     regenerate: Annotated[
         bool | None, typer.Option("--regenerate", help="Train a generator anew for every repeat.")
     ] = None,
-    generator_budget: Annotated[str | None, typer.Option(help="Of each of these generators: 60kimg, 10m.")] = None,
-    balance: Annotated[str | None, typer.Option(help="Classes of their images: match, equal, minority.")] = None,
-    measure: Annotated[
-        str | None, typer.Option(help="Primary endpoint: auroc, auprc, balanced_accuracy, accuracy, f1, brier.")
+    generator_budget: Annotated[
+        str | None, typer.Option(help="Of each of these generators: 60kimg, 10m; default: 60kimg.")
     ] = None,
-    margin: Annotated[float | None, typer.Option(help="Smaller differences count as none.")] = None,
-    specificity: Annotated[float | None, typer.Option(help="At which sensitivity is told.")] = None,
-    sensitivity: Annotated[float | None, typer.Option(help="At which specificity is told.")] = None,
+    balance: Annotated[
+        str | None, typer.Option(help="Classes of their images: match, equal, minority; default: equal.")
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(help="Primary endpoint: auroc, auprc, balanced_accuracy, accuracy, f1, brier; default: auroc."),
+    ] = None,
+    margin: Annotated[float | None, typer.Option(help="Smaller differences count as none; default: 0.01.")] = None,
+    specificity: Annotated[float | None, typer.Option(help="At which sensitivity is told; default: 0.9.")] = None,
+    sensitivity: Annotated[float | None, typer.Option(help="At which specificity is told; default: 0.9.")] = None,
     prevalence: Annotated[float | None, typer.Option(help="For predictive values; default: that of test.")] = None,
-    bootstrap: Annotated[int | None, typer.Option(help="Bootstrap draws of test subjects.")] = None,
+    bootstrap: Annotated[int | None, typer.Option(help="Bootstrap draws of test subjects; default: 1000.")] = None,
     cluster: ClusterOption = None,
     seed: SeedOption = None,
     device: DeviceOption = None,

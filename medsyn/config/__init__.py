@@ -12,7 +12,7 @@ from medsyn.config.options import (
     parse_budget,
 )
 from medsyn.config.pipelines import load_pipeline
-from medsyn.config.presets import MODALITIES, Augmentation, Modality, Preset, load_preset, shipped
+from medsyn.config.presets import MODALITIES, Augmentation, Modality, Preset, load_preset, read_preset, shipped
 
 __all__ = [
     "MODALITIES",
@@ -30,6 +30,7 @@ __all__ = [
     "load_pipeline",
     "load_preset",
     "parse_budget",
+    "read_preset",
     "shipped",
     "validate",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,8 +33,14 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def validate(model: type[M], values: dict[str, Any], where: str) -> M:
+def validate(model: type[M], values: dict[str, Any], where: str, typed: Mapping[str, str] | None = None) -> M:
     """Build a model, telling the first wrong key in one line.
+
+    Args:
+        model: What to build.
+        values: Of its keys.
+        where: Where they come from.
+        typed: What a user typed for a key, where that is another word: ``--max-tries``.
 
     Raises:
         UsageError: A key is unknown, missing or has a wrong value.
@@ -46,6 +53,8 @@ def validate(model: type[M], values: dict[str, Any], where: str) -> M:
         # A misspelt key also leaves another one missing: the misspelt one is what to tell.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
+        if first["loc"] and first["loc"][0] in (typed or {}):
+            key = (typed or {})[str(first["loc"][0])]
         if first["type"] == "extra_forbidden":
             known = ", ".join(model.model_fields)
             raise UsageError(f"unknown key '{key}'", where=where, mend=f"Known keys: {known}.") from None

@@ -52,19 +52,26 @@ def shipped(folder: Literal["configs", "pipelines"]) -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / folder
 
 
-def load_preset(modality: str, path: Path | None = None) -> Preset:
-    """Read the preset of a modality.
+def load_preset(modality: str) -> Preset:
+    """Read the shipped preset of a modality.
 
     Args:
         modality: One of `MODALITIES`.
-        path: Another file than the shipped one.
 
     Raises:
-        UsageError: Unknown modality, unreadable file, unknown or wrong key.
+        UsageError: Unknown modality, or the installed preset has an unknown or wrong key.
     """
-    if path is None and modality not in MODALITIES:
+    if modality not in MODALITIES:
         raise UsageError(
             f"unknown modality '{modality}'", where="--modality", mend=f"Use one of {', '.join(MODALITIES)}."
         )
-    file = path or shipped("configs") / f"{modality}.yaml"
+    return read_preset(shipped("configs") / f"{modality}.yaml")
+
+
+def read_preset(file: Path) -> Preset:
+    """Read a preset from a file.
+
+    Raises:
+        UsageError: It is unreadable, or has an unknown or wrong key.
+    """
     return validate(Preset, read_yaml(file), where=str(file))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from medsyn.data.grey import display
 from medsyn.data.schema import CLASS_TASK, SCHEMA_VERSION, SPLITS, Split
 from medsyn.errors import DataError
+from medsyn.sums import sha256
 from medsyn.workspace import DATASET, read_json
 
 
@@ -175,10 +175,5 @@ class Dataset:
         """
         for shard in [*self.meta["shards"], *(self.meta.get("masks") or ())]:
             file = self.path / shard["file"]
-            if not file.is_file() or _digest_of(file) != shard["sha256"]:
+            if not file.is_file() or sha256(file) != shard["sha256"]:
                 raise DataError("is damaged or missing", where=file, mend="Ingest the scans again.")
-
-
-def _digest_of(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

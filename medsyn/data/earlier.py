@@ -12,7 +12,7 @@ from medsyn.data import near
 from medsyn.data.columns import categories, marked, numbers, table
 from medsyn.data.dataset import Dataset
 from medsyn.data.names import NOBODY, places
-from medsyn.data.pictures import Pictures, Rows
+from medsyn.data.rows import Pictures, Rows
 from medsyn.data.schema import SPLITS
 
 

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from medsyn.data.thumbnail import SIDE
 
 if TYPE_CHECKING:
-    from medsyn.data.pictures import Pictures
+    from medsyn.data.rows import Pictures
 
 NARROW, WIDE = 0.7, 3.0
 """Deviations of the two Gaussians of the band-pass, in thumbnail pixels. What is coarser than the wide one is anatomy

@@ -23,7 +23,7 @@ from medsyn.data import splits
 from medsyn.data.dataset import Dataset
 from medsyn.data.grey import luminance
 from medsyn.data.likeness import SIDE, centred, details, likeness
-from medsyn.data.pictures import Pictures
+from medsyn.data.rows import Pictures
 from medsyn.data.thumbnail import thumbnail
 
 BITS = 1024

@@ -19,7 +19,7 @@ from medsyn.data.digest import digest
 from medsyn.data.earlier import Earlier
 from medsyn.data.names import NOBODY, codes
 from medsyn.data.near import NearTies
-from medsyn.data.pictures import Pictures, Rows
+from medsyn.data.rows import Pictures, Rows
 from medsyn.data.schema import (
     CLASS_TASK,
     INDEX,

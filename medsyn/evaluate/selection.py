@@ -10,6 +10,7 @@ from medsyn.evaluate.comparison.unfiltered import Beside
 from medsyn.evaluate.inputs.resolve import Given
 from medsyn.evaluate.measures.scoring import Scores
 from medsyn.evaluate.results import Decision, Estimate, Selection
+from medsyn.page.numbers import signed
 from medsyn.synthetic.unfiltered import Unfiltered
 
 
@@ -122,8 +123,8 @@ def sentence(
             else "; no image all but equals a training image, with it or without"
         )
     return (
-        f"Selection replaced {replaced} and changed {verdict.NAMES[measure]} by {verdict.signed(effect.value)} (95 % "
-        f"interval {verdict.signed(effect.low)} to {verdict.signed(effect.high)}): {came_to}{found}."
+        f"Selection replaced {replaced} and changed {verdict.NAMES[measure]} by {signed(effect.value)} (95 % "
+        f"interval {signed(effect.low)} to {signed(effect.high)}): {came_to}{found}."
     )
 
 

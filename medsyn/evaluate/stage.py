@@ -36,6 +36,7 @@ from medsyn.evaluate.measures.scoring import Scores
 from medsyn.evaluate.results import DatasetFacts, Report, SyntheticFacts
 from medsyn.evaluate.tracked import track
 from medsyn.metrics.features import Extractor, extractor
+from medsyn.page.numbers import signed
 from medsyn.progress import SILENT, Progress
 from medsyn.workspace import EVALUATION, Build, Workspace
 
@@ -299,8 +300,8 @@ def _report(
 def _elsewhere(contrasts: Sequence[results.Contrast], measure: str) -> list[str]:
     """What the external test set says of the chosen arms; it does not decide."""
     return [
-        f"On the external test set {c.test_set} the difference is {verdict.signed(c.effect.value)} (95 % interval "
-        f"{verdict.signed(c.effect.low)} to {verdict.signed(c.effect.high)}); it does not decide."
+        f"On the external test set {c.test_set} the difference is {signed(c.effect.value)} (95 % interval "
+        f"{signed(c.effect.low)} to {signed(c.effect.high)}); it does not decide."
         for c in contrasts
         if c.test_set != "test" and c.measure == measure
     ]

@@ -12,6 +12,7 @@ import numpy as np
 from medsyn.evaluate import statistics
 from medsyn.evaluate.measures.scoring import Scores
 from medsyn.evaluate.results import PROBABILITY, Contrast, Decision, DeLong, Estimate, Verdict
+from medsyn.page.numbers import signed
 
 MEASURE = "auroc"
 FEW_UNITS = 5
@@ -271,12 +272,6 @@ def verdict(
         delong=cross,
         warnings=[*warnings, *(w for w in own if w)],
     )
-
-
-def signed(value: float | None) -> str:
-    """A difference with its sign, three decimals; a rounded zero has none."""
-    text = f"{value or 0.0:+.3f}"
-    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def _opened(judged: Judged) -> Scores:

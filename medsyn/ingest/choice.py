@@ -13,7 +13,7 @@ from typing import TypeVar
 from medsyn.compute import portions
 from medsyn.config import IngestOptions, Modality, Preset, load_preset
 from medsyn.errors import DataError, UsageError
-from medsyn.ingest import isolation, ledger, masks, reading, scan, selection, series, subjects
+from medsyn.ingest import inclusion, isolation, ledger, masks, reading, scan, series, subjects
 from medsyn.ingest.dicomweb import Services
 from medsyn.ingest.journal import Journal
 from medsyn.ingest.labels import LabelSource
@@ -84,7 +84,7 @@ class Choice:
         preset = self._preset()
         named = options.modality is not None
         for probes in portions(journal.probes("kind = 'dicom'"), 1000):
-            journal.refuse(selection.of_other_modality(probes, preset.dicom_modalities, named, preset.modality))
+            journal.refuse(inclusion.of_other_modality(probes, preset.dicom_modalities, named, preset.modality))
         self.caveats += self._settle_series()
         self._pair_masks()
         self._label(source)
@@ -95,7 +95,7 @@ class Choice:
         return Recipe(
             self.key,
             preset,
-            options.size or selection.native_side(journal.probes()) or preset.size,
+            options.size or inclusion.native_side(journal.probes()) or preset.size,
             hounsfield,
             window_source="user" if options.window else "preset",
             slices=options.slices,
@@ -136,13 +136,13 @@ class Choice:
     def _label(self, source: LabelSource) -> None:
         journal, key = self.journal, self.key
         inputs, wanted = _Again(journal.inputs), _Again(journal.probes)
-        joined, refused = selection.join(source, inputs, wanted, key, self._masks)
+        joined, refused = inclusion.join(source, inputs, wanted, key, self._masks)
         for line in joined.told:
             self.progress.say(line)
         if not joined.labelled:
-            selection.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
+            inclusion.tell_folders(journal.inputs("kind = 'raster'"), self.progress)
             scans = journal.inputs("kind IN ('dicom', 'nifti', 'raster')")
-            self.ways_to_label = selection.ways_to_label(scans, journal.kinds(), self._masks)
+            self.ways_to_label = inclusion.ways_to_label(scans, journal.kinds(), self._masks)
         journal.label(joined.rows)
         # What an earlier run of this name said of a file holds until a newer one says something else.
         kept = journal.keep_labels()

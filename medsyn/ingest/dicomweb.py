@@ -21,7 +21,7 @@ from medsyn.ingest.scan import Input
 from medsyn.ingest.source import LookFor, Refused, most_bytes
 from medsyn.pacs.address import checked_url, is_url
 from medsyn.progress import Progress
-from medsyn.workspace import Workspace, disk_errors
+from medsyn.workspace import Workspace, disk_errors, private_folder
 
 if TYPE_CHECKING:
     from medsyn.pacs.fetching import Remote
@@ -84,7 +84,7 @@ class Services:
                 with disk_errors(folder):
                     self.workspace.create()
                     for place in (folder.parent, folder):
-                        place.mkdir(mode=0o700, exist_ok=True)
+                        private_folder(place)
                 try:
                     locks.enter_context(FileLock(folder.with_suffix(".lock"), timeout=0))
                 except Timeout:

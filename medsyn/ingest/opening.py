@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from medsyn.config import IngestOptions, Modality
 from medsyn.errors import EnvironmentFault, UsageError
 from medsyn.ingest.journal import Journal
-from medsyn.workspace import DATASET, Workspace, read_json
+from medsyn.workspace import DATASET, Workspace, private_folder, read_json
 
 
 def continued(options: IngestOptions, workspace: Workspace) -> tuple[IngestOptions, Modality | None]:
@@ -55,7 +55,7 @@ def opened(options: IngestOptions, workspace: Workspace, sample: bool) -> Iterat
     paths = hashlib.sha256("\n".join(sorted(map(os.path.abspath, options.paths))).encode("utf-8", "surrogateescape"))
     name = options.name or f"{options.modality or 'auto'}-{paths.hexdigest()[:12]}"
     folder = workspace.private / "ingest" / name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     try:
         lock = FileLock(folder / ".lock", timeout=0).acquire()
     except Timeout:

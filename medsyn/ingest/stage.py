@@ -31,7 +31,7 @@ from medsyn.ingest.opening import continued, opened
 from medsyn.ingest.replay import replay
 from medsyn.ingest.source import Recipe
 from medsyn.progress import SILENT, Progress
-from medsyn.workspace import DATASET, Workspace, disk_errors, read_json
+from medsyn.workspace import DATASET, Workspace, disk_errors, private_folder, read_json
 
 SAMPLE_SIDE = 128
 SAMPLES = {"xray": (write_sample, ["films"]), "mri": (write_brains, ["images", "masks"])}
@@ -260,7 +260,7 @@ class _Job:
         summary = ledger.summarise(self.journal.rows())
         if summary.failed_files > self.options.max_failures * summary.files:
             folder = self.workspace.private / "ingest" / (self.journal.name or "sample")
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
             ledger.write(self.journal.rows(), folder)
             self._tell_failures(summary.examples)
             reasons = ", ".join(f"{reason} {n}" for reason, n in summary.reasons.most_common(5))

@@ -15,6 +15,7 @@ from medsyn.operations.items import Item
 from medsyn.operations.models import Model
 from medsyn.operations.status import Status
 from medsyn.operations.underway import Begun
+from medsyn.page.numbers import signed
 
 COLOURS = {"helps": "green", "hurts": "red", "equivalent": "blue"}
 
@@ -169,10 +170,6 @@ def bytes_(n: int) -> str:
 
 def number(n: int | None) -> str:
     return "?" if n is None else f"{n:,}"
-
-
-def signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def day(moment: str, *, time: bool = True) -> str:

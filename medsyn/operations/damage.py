@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import struct
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from medsyn.operations.items import Read
 from medsyn.progress import SILENT, Progress
+from medsyn.sums import SUMS, read_sums, sha256
 from medsyn.workspace import DATASET, EVALUATION, GENERATOR, SYNTHETIC, Kind
 
 ITEM_BYTES = {"uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float32": 4}
-SUMS = "SHA256SUMS"
 
 
 def glance(result: Read) -> None:
@@ -38,12 +37,6 @@ def thoroughly(results: list[Read], progress: Progress = SILENT) -> None:
             task.update(done)
 
 
-def sha256(file: Path) -> str:
-    """Digest of a file."""
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def _digests(result: Read) -> Iterator[tuple[Path, str]]:
     path = result.item.path
     if result.kind is DATASET:
@@ -52,9 +45,7 @@ def _digests(result: Read) -> Iterator[tuple[Path, str]]:
     elif result.kind is GENERATOR and result.get("digest"):
         yield path / "generator.safetensors", str(result.get("digest"))
     elif result.kind is SYNTHETIC and (path / SUMS).is_file():
-        for line in (path / SUMS).read_text(encoding="utf-8").splitlines():
-            digest, _, name = line.partition("  ")
-            yield path / name, digest
+        yield from ((path / name, digest) for name, digest in read_sums(path / SUMS) if name)
 
 
 def _dataset(result: Read) -> Iterator[str]:
@@ -95,7 +86,7 @@ def _synthetic(result: Read) -> Iterator[str]:
     elif sha256(sums) != digest:
         yield f"{SUMS} is not the file that was committed"
     else:
-        named = [line.partition("  ")[2] for line in sums.read_text(encoding="utf-8").splitlines()]
+        named = [name for name, _ in read_sums(sums)]
         if result.files - 2 < len(named):  # card.json and the sums themselves are not named
             lost = [name for name in named if not (path / name).is_file()]
             yield (

@@ -14,7 +14,7 @@ from medsyn.pacs.client import UID_OF, Pacs, Refusal, TooLargeError
 from medsyn.pacs.messages import first
 from medsyn.pacs.query import Query
 from medsyn.progress import SILENT, Progress, track
-from medsyn.workspace import atomic_file, disk_errors
+from medsyn.workspace import atomic_file, disk_errors, private_folder
 
 _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 """Figures and dots by the standard; anonymised archives have hexadecimal ones. Fit for addresses and file names."""
@@ -103,7 +103,7 @@ def fetch(
             continue
         with disk_errors(folder):
             for above in (folder, file.parent.parent, file.parent):
-                above.mkdir(mode=0o700, parents=True, exist_ok=True)
+                private_folder(above)
             with atomic_file(file, mode=0o600) as partial:
                 partial.write_bytes(content)
     return refused

@@ -20,7 +20,7 @@ from medsyn.pacs import client
 from medsyn.pacs.client import LIST, UID_OF, Pacs, Refusal
 from medsyn.pacs.messages import first
 from medsyn.progress import SILENT, Progress
-from medsyn.workspace import SYNTHETIC, Workspace, disk_errors
+from medsyn.workspace import SYNTHETIC, Workspace, disk_errors, private_folder
 
 BATCH_FILES, BATCH_BYTES = 100, 8 * 2**20
 """Of one request at most; a larger file goes alone, and servers may want less."""
@@ -273,7 +273,7 @@ def _journal(set_path: Path, url: str) -> Path | None:
         return None
     folder = Workspace(workspace).create().private / "sent"
     with disk_errors(folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
+        private_folder(folder)
     return folder / f"{path.name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}.jsonl"
 
 

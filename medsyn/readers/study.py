@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medsyn.errors import DataError, MissingError
 from medsyn.readers.cases import Truth, secret
-from medsyn.workspace import Workspace, atomic_file, disk_errors, read_json
+from medsyn.workspace import Workspace, atomic_file, disk_errors, private_folder, read_json
 
 FOLDER, FILE, PAGE = "reader-studies", "key.json", "read.html"
 
@@ -71,7 +71,7 @@ def save(study: Study, workspace: Workspace) -> Path:
     """Write the key, for the user's eyes only; returns the study's folder."""
     folder = folder_of(workspace, study.study)
     with disk_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         with atomic_file(folder / FILE, mode=0o600) as partial:
             partial.write_text(study.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return folder

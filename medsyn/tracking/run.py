@@ -124,7 +124,7 @@ def start(workspace: Workspace, stage: str, modality: str, tags: Mapping[str, An
 
     Args:
         workspace: Where the default store lies.
-        stage: ``ingest``, ``train-gan``, ``augment`` or ``evaluate``.
+        stage: ``ingest``, ``train-gan``, ``augment``, ``evaluate`` or ``models promote``.
         modality: Preset name.
         tags: More tags; lineage goes in ``medsyn.parent_run`` (run id of the predecessor).
     """

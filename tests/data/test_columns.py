@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medsyn.data import columns, names
-from medsyn.data.pictures import Pictures, Rows
+from medsyn.data.rows import Pictures, Rows
 
 
 @pytest.fixture

@@ -35,11 +35,6 @@ def test_an_error_that_falls_helps():
     assert verdict.decide(verdict.oriented(effect, "auroc"), 0.01) == "hurts"
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.0131, "+0.013"), (-0.009, "−0.009"), (-0.0001, "0.000"), (0, "0.000")])
-def test_signed(value, text):
-    assert verdict.signed(value) == text
-
-
 class Bench:
     """Arms on shared images, whose separations on val and test are given."""
 

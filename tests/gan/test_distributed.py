@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import until
 from helpers import fresh_workspace
 from mlflow import MlflowClient
 from safetensors.torch import load_file
@@ -57,14 +57,6 @@ def ended(process: subprocess.Popen[str], seconds: float = 150) -> str:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         pytest.fail("the processes hang: " + process.communicate()[0])
-
-
-def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        if process.poll() is not None or time.monotonic() > end:
-            pytest.fail("it did not begin: " + ended(process))
-        time.sleep(0.05)
 
 
 def pid_of_rank(process: subprocess.Popen[str], rank: int) -> int:
@@ -120,7 +112,7 @@ def test_two_processes_make_what_one_makes(here: Workspace) -> None:
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_all_with_one_line_and_can_be_resumed(here: Workspace, rank: int) -> None:
     process = train(here, "--budget", LONG)
-    until(lambda: unfinished(here), process)
+    until(process, lambda: unfinished(here))
     time.sleep(1)
     os.kill(pid_of_rank(process, rank), signal.SIGKILL)
     begun = time.monotonic()
@@ -140,7 +132,7 @@ def test_a_killed_process_ends_all_with_one_line_and_can_be_resumed(here: Worksp
 
 def test_sigterm_to_torchrun_leaves_a_snapshot_that_one_process_can_finish(here: Workspace) -> None:
     process = train(here, "--budget", "3kimg")
-    until(lambda: unfinished(here), process)
+    until(process, lambda: unfinished(here))
     process.send_signal(signal.SIGTERM)
     said = ended(process)
     assert said.count("ended by SIGTERM") == 1, said

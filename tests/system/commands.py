@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 MINI = """
@@ -41,6 +43,15 @@ def start(*arguments: object, cwd: Path, **extra: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def until(process: subprocess.Popen[str], true: Callable[[], object], seconds: float = 300) -> None:
+    """Wait for something that a command does; it must not end before."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def snapshot(folder: Path) -> set[str]:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -130,12 +129,3 @@ def killer(cluster: Dask, every: float = 3.0) -> Iterator[list[int]]:
     finally:
         end.set()
         thread.join()
-
-
-def until(process: subprocess.Popen[str], true: Any) -> None:
-    """Wait for something that a command does."""
-    end = time.monotonic() + 300
-    while not true():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end
-        time.sleep(0.02)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from augment.sets import augment, contents, copied, hidden, prepare
-from commands import environment, medsyn
+from commands import environment, medsyn, until
 from typer.testing import CliRunner
 
 from medsyn import terminal, tracking
@@ -267,14 +267,6 @@ def start(workspace: Workspace, *arguments: object) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-
-
-def until(process: subprocess.Popen[str], true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
-    while not true():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def parts(workspace: Workspace) -> int:

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 from augment.sets import augment, contents, prepare
-from commands import environment, medsyn
-from dask_processes import PATHS, Dask, dask, killer, until
+from commands import environment, medsyn, until
+from dask_processes import PATHS, Dask, dask, killer
 from deadly import Leaf, die, read
 from helpers import fresh_workspace
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import environment
+from commands import environment, until
 from gan.toy import toy_images, write_dataset
 from helpers import fresh_workspace
 from safetensors.numpy import load_file
@@ -45,11 +45,7 @@ def train(workspace: Workspace, *options: str, snapshots: float = 0.3) -> subpro
 
 
 def until_it_trains(process: subprocess.Popen[str], workspace: Workspace, images: int = 1) -> None:
-    end = time.monotonic() + 120
-    while not any(read_json(path / "state.json")["images"] >= images for path in unfinished(workspace)):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(process, lambda: any(read_json(p / "state.json")["images"] >= images for p in unfinished(workspace)))
 
 
 @pytest.fixture(scope="module")

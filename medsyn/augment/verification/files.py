@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from medsyn.augment.finishing import SUMS
-from medsyn.augment.unfinished import digest
 from medsyn.augment.verification.results import Finding, Names
 from medsyn.compute import portions
 from medsyn.progress import Progress, track
+from medsyn.sums import SUMS, read_sums, sha256
 from medsyn.workspace import SYNTHETIC
-
-LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 class Paths:
@@ -53,24 +49,24 @@ def check(folder: Path, sums_digest: str, progress: Progress) -> tuple[Paths, li
     if not sums.is_file():
         return Paths([]), [Finding("files", f"{SUMS} is missing: no file can be checked")]
     findings = []
-    if digest(sums) != sums_digest:
+    if sha256(sums) != sums_digest:
         findings.append(Finding("files", f"{SUMS} is not the one that {SYNTHETIC.main_file} names"))
     with open(sums, "rb") as file:
         total = sum(1 for _ in file)
     malformed, missing, changed, extra = Names(), Names(), Names(), Names()
-    for number, (wanted, name) in enumerate(track(progress, "checking files", _lines(sums), total), 1):
+    for number, (name, wanted) in enumerate(track(progress, "checking files", read_sums(sums), total), 1):
         if not name:
             malformed.add(f"line {number}")
             continue
         try:
-            if digest(folder / name) != wanted:
+            if sha256(folder / name) != wanted:
                 changed.add(name)
         except (FileNotFoundError, NotADirectoryError):
             missing.add(name)
         except OSError:
             changed.add(name)
-    named = Paths(name for _, name in _lines(sums) if name)
-    known = Paths(chain((SUMS, SYNTHETIC.main_file), (name for _, name in _lines(sums) if name)))
+    named = Paths(name for name, _ in read_sums(sums) if name)
+    known = Paths(chain((SUMS, SYNTHETIC.main_file), (name for name, _ in read_sums(sums) if name)))
     for name in (name for names in portions(_all(folder), 4096) for name in known.lacks(names)):
         extra.add(name)
     findings += Finding.about("files", malformed, f"line of {SUMS} cannot be read", f"lines of {SUMS} cannot be read")
@@ -78,18 +74,6 @@ def check(folder: Path, sums_digest: str, progress: Progress) -> tuple[Paths, li
     findings += Finding.about("files", changed, "file has changed", "files have changed")
     findings += Finding.about("files", extra, "file does not belong to the set", "files do not belong to the set")
     return named, findings
-
-
-def _lines(sums: Path) -> Iterator[tuple[str, str]]:
-    """SHA-256 and path of each line; empty for a path that is none, or leads out of the set."""
-    with open(sums, encoding="utf-8", errors="replace", newline="\n") as file:
-        for line in file:
-            found = LINE.fullmatch(line.removesuffix("\n"))
-            path = PurePosixPath(found[2]) if found else None
-            if found is None or path is None or path.is_absolute() or ".." in path.parts:
-                yield "", ""
-            else:
-                yield found[1], found[2]
 
 
 def _all(folder: Path) -> Iterator[str]:

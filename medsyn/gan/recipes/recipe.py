@@ -56,6 +56,6 @@ def levels(side: int, smallest: int) -> int:
     return count
 
 
-def grown(first: int, most: int, count: int, factor: int = 2) -> list[int]:
-    """Channels of ``count`` levels, from ``first``, each ``factor`` times as many, up to ``most``."""
-    return [min(most, first * factor**i) for i in range(count)]
+def grown(first: int, most: int, count: int) -> list[int]:
+    """Channels of ``count`` levels, from ``first``, each twice as many, up to ``most``."""
+    return [min(most, first * 2**i) for i in range(count)]

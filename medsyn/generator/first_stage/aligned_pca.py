@@ -183,11 +183,11 @@ def warp(images: torch.Tensor, displacement: torch.Tensor, mode: str = "bicubic"
     return F.grid_sample(images, place, mode=mode, padding_mode="border", align_corners=False)
 
 
-def inverse(displacement: torch.Tensor, iterations: int = 8) -> torch.Tensor:
+def inverse(displacement: torch.Tensor) -> torch.Tensor:
     """The field e that undoes a field d: the fixed point of ``e(x) = -d(x + e(x))``."""
     identity, channels_first = _identity(displacement), displacement.permute(0, 3, 1, 2)
     undo = torch.zeros_like(displacement)
-    for _ in range(iterations):
+    for _ in range(8):
         moved = F.grid_sample(channels_first, identity + undo, padding_mode="border", align_corners=False)
         undo = -moved.permute(0, 2, 3, 1)
     return undo

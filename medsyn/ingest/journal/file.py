@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medsyn.ingest.source import Refused
+from medsyn.workspace import private_folder
 
 BATCH = 1000
 _SCHEMA = """
@@ -54,7 +55,7 @@ class JournalFile:
     """
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(file.parent)
         file.touch(mode=0o600)
         self._db = sqlite3.connect(file, isolation_level=None)
         self._db.execute("PRAGMA page_size=32768")  # pixels by the page: fewer of them to link, to free and to move
