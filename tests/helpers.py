@@ -17,6 +17,9 @@ from medsyn.data import Dataset, DatasetWriter, ImageRecord
 from medsyn.synthetic import MANIFEST, SCHEMA_VERSION
 from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace
 
+SMALL: dict[str, str | float] = {"width": 0.25, "monitor_images": 32}
+"""Knobs of a training that need not be good: narrow networks, few samples a look."""
+
 
 def fresh_workspace(folder: Path, empty_store: Path) -> Workspace:
     """An empty workspace with an empty MLflow store of its own, and always the same split of the same subjects."""

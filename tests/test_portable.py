@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from augment.sets import augment, contents
 from gan.toy import toy, trained  # noqa: F401
-from helpers import fresh_workspace
+from helpers import SMALL, fresh_workspace
 from operations import shelves
 from typer.testing import CliRunner
 
@@ -91,11 +91,11 @@ def test_a_training_starts_from_it_elsewhere(
     digest = read_json(result.path / "config.json")["digest"]
     for place in (exported.path, portable.export(result.path, tmp_path / "films").path):
         with tracking.off():
-            made = run(TrainOptions(budget="0.2kimg", threads=1, init_from=str(place)), workspace)
+            made = run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL, init_from=str(place)), workspace)
         assert read_json(made.path / "config.json")["plan"]["init_from"] == digest
     bare = portable.export(result.path, tmp_path / "bare", training=False).path
     with pytest.raises(DataError, match=r"training\.safetensors"):
-        run(TrainOptions(budget="0.2kimg", threads=1, init_from=str(bare)), workspace)
+        run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL, init_from=str(bare)), workspace)
 
 
 def test_zipped_again_with_a_folder_before_the_names(source: Path, elsewhere: Workspace, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def guard(preempted: ExitCode = ExitCode.INTERRUPTED) -> Iterator[None]:
     except KeyboardInterrupt:
         log.info("interrupted")
         terminal.fail(
-            "interrupted; no half-made result is left. Run the command again: what was kept is not done twice (a "
+            "interrupted: no half-made result is left; run the command again, and what was kept is not done twice (a "
             "training that had begun: with --resume; a synthetic set and an evaluation go on by themselves).",
             ExitCode.INTERRUPTED,
         )

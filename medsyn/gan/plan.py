@@ -48,6 +48,7 @@ KNOBS: dict[str, tuple[float, float]] = {
     "prior_steps": (0, 1e6),
     "width": (0.1, 16),
     "strength": (0, 1),
+    "monitor_images": (32, 1e5),
 }
 """Numbers of the plan that a user may set, from the least to the most that is taken."""
 
@@ -85,7 +86,7 @@ class Plan:
     strength: float  # probability of DiffAugment at the start
     adapt: bool  # whether it follows the gap between train and tune
     precision: str  # float32 or bfloat16
-    monitor_images: int
+    monitor_images: int  # samples of a look at tune
     init_from: str | None  # digest of the checkpoint whose weights it began with
     device: str
     threads: int

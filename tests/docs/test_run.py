@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import NARROW
 from helpers import blobs, closed_form_generator, fresh_workspace, make_dataset
 from typer.testing import CliRunner
 
@@ -27,20 +28,25 @@ MADE = {
 SNIPPETS = {"how-to/own-classifier.md", "how-to/training-loop.md", "reference/train-gan.md"}
 """Pages whose Python has tests of its own."""
 LESS = {
-    'budget="10m"': 'budget="1kimg"',
+    'budget="10m"': 'budget="0.5kimg", knobs={"width": 0.25, "monitor_images": 32}',
+    'labels="labels.csv", modality="xray"': 'labels="labels.csv", modality="xray", size=32',
+    "labels: labels.csv, modality: xray": "labels: labels.csv, modality: xray, size: 32",
     '5000, balance="equal"': '12, balance="equal", keep_all=True',
-    "seeds=5": "seeds=2, steps=4, batch=8, bootstrap=100, ratios=[0.5]",
-    "budget: 30m": "budget: 1kimg",
+    "seeds=5": "seeds=2, steps=4, batch=8, bootstrap=100, ratios=[0.5], classical='without'",
+    "budget: 30m": "budget: 0.5kimg, knobs: {width: 0.25, monitor_images: 32}",
     "n: 5000, balance: equal": "n: 12, balance: equal, keep_all: true",
-    "seeds: 5, ratios: [0.25, 0.5, 1.0, 2.0]": "seeds: 2, steps: 4, batch: 8, ratios: [0.5], bootstrap: 100",
+    "seeds: 5, ratios: [0.25, 0.5, 1.0, 2.0]": (
+        "seeds: 2, steps: 4, batch: 8, ratios: [0.5], classical: without, bootstrap: 100"
+    ),
     "/mnt/share/": "medsyn-workspace/synthetic/",
     "/models/": "medsyn-workspace/generators/",
     "xray-003": "xray-001",
 }
 SMALLER = {
-    "train-gan": {"--budget": "1kimg"},
+    "ingest": {"--size": "32"},
+    "train-gan": {"--budget": "0.5kimg"},
     "augment": {"--n": "12", "--keep-all": None},
-    "evaluate": {"--seeds": "2", "--steps": "4", "--batch": "8", "--bootstrap": "100"},
+    "evaluate": {"--seeds": "2", "--steps": "4", "--batch": "8", "--bootstrap": "100", "--classical": "without"},
 }
 
 
@@ -58,6 +64,8 @@ def smaller(call: list[str]) -> list[str]:
             rest[rest.index(option) + 1] = value
         elif option not in rest:
             rest += [option] if value is None else [option, value]
+    if command == "train-gan":
+        rest += NARROW
     if command == "evaluate" and "--ratio" not in rest:
         rest += ["--ratio", "0.5"]
     if "--balance" in rest:  # counts that add up to the twelve

@@ -63,7 +63,9 @@ def begin(
     workspace: Workspace, recipe: str, steps: int, looks: int, seed: int, *, plan: dict[str, Any], images: int = 0
 ) -> Session:
     """A training of the workspace's newest dataset, before its first step."""
-    options = TrainOptions(recipe=recipe, budget=f"{steps * 16 / 1000}kimg", batch=16, threads=1, seed=seed)
+    options = TrainOptions(
+        recipe=recipe, budget=f"{steps * 16 / 1000}kimg", batch=16, threads=1, knobs={"monitor_images": 32}, seed=seed
+    )
     material = Material.open(workspace.latest(DATASET))
     if images:
         material = dataclasses.replace(material, train=material.train[:: max(1, len(material.train) // images)])

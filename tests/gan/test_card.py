@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import SMALL
 from markdown_it import MarkdownIt
 
 from gan.toy import toy_images, write_dataset
@@ -107,7 +108,7 @@ def test_labels_cannot_break_out(facts: dict[str, Any]) -> None:
 def test_a_tune_that_is_too_small(workspace: Workspace) -> None:
     images, labels = toy_images(6)
     write_dataset(workspace, images, labels)
-    result = run(TrainOptions(budget="0.2kimg", threads=1), workspace)
+    result = run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL), workspace)
     facts = json.loads((result.path / "card.json").read_text())
     assert facts["metrics"]["all"] is None
     assert facts["metrics"]["per_class"] == {}

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import until
-from helpers import fresh_workspace
+from commands import NARROW, until
+from helpers import SMALL, fresh_workspace
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
@@ -48,7 +48,7 @@ def torchrun(*command: object) -> subprocess.Popen[str]:
 
 
 def train(workspace: Workspace, *options: str) -> subprocess.Popen[str]:
-    return torchrun("-m", "medsyn", "train-gan", "--workspace", workspace.path, *options)
+    return torchrun("-m", "medsyn", "train-gan", "--workspace", workspace.path, *NARROW, *options)
 
 
 def ended(process: subprocess.Popen[str], seconds: float = 150) -> str:
@@ -91,7 +91,7 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
 
 def test_two_processes_make_what_one_makes(here: Workspace) -> None:
     options = TrainOptions(
-        budget="1.3kimg", batch=32, threads=1, seed=3, precision="float32", knobs={"prior_steps": 500}
+        budget="1.3kimg", batch=32, threads=1, seed=3, precision="float32", knobs={**SMALL, "prior_steps": 500}
     )
     alone = run(options, here)
     given = ("--budget=1.3kimg", "--batch=32", "--seed=3", "--precision=float32", "--set=prior_steps=500")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import SMALL
 
 from gan.faults import FAULTS, Alarm, begin, provoked, train
 from gan.test_trainer import plan_of
@@ -242,7 +243,7 @@ def test_a_resumed_training_goes_back_as_an_unbroken_one(workspace: Workspace, m
         return losses._replace(generator=float("nan")) if broken else losses
 
     monkeypatch.setattr(Trainer, "step", spoilt)
-    options = TrainOptions(budget="0.5kimg", threads=1, seed=5, batch=16)
+    options = TrainOptions(budget="0.5kimg", threads=1, knobs=SMALL, seed=5, batch=16)
     whole = run(options, workspace)
     assert len(whole.health) == 1
     for update in (12, 28):  # before the fault, and after it has been answered

@@ -1,9 +1,11 @@
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from helpers import SMALL
 from typer.testing import CliRunner
 
 from gan.test_train import templates
@@ -17,12 +19,12 @@ from medsyn.gan.recipes import RECIPES
 from medsyn.workspace import Workspace, read_json
 
 PAGE = Path(__file__).parents[2] / "docs" / "pages" / "reference" / "train-gan.md"
-LEARNT = {
-    "latent-r3gan": "12kimg",
-    "autoencoder-r3gan": "12kimg",
-    "r3gan": "40kimg",
-    "dcgan": "20kimg",
-    "wgan-gp": "30kimg",
+LEARNT: dict[str, dict[str, Any]] = {
+    "latent-r3gan": {"budget": "4kimg", "knobs": SMALL},
+    "autoencoder-r3gan": {"budget": "4kimg", "knobs": {**SMALL, "prior_steps": 800}},  # few images alone train none
+    "r3gan": {"budget": "16kimg", "knobs": {**SMALL, "width": 0.5, "learning_rate": 3e-3}},
+    "dcgan": {"budget": "20kimg", "knobs": {**SMALL, "width": 0.5}},
+    "wgan-gp": {"budget": "6kimg", "batch": 8, "knobs": {**SMALL, "width": 0.5}},
 }
 """What a recipe needs for the toy: well under a minute of a core."""
 
@@ -34,8 +36,7 @@ def test_every_recipe_is_asked_to_learn_the_toy() -> None:
 @pytest.mark.parametrize("name", LEARNT)
 def test_a_recipe_learns_every_mode_and_the_classes(workspace: Workspace, name: str) -> None:
     write_dataset(workspace, *toy_images(40))
-    knobs = {"prior_steps": 4000} if name == "autoencoder-r3gan" else {}  # few images alone would not train it
-    result = run(TrainOptions(recipe=name, budget=LEARNT[name], threads=1, batch=32, knobs=knobs), workspace)
+    result = run(TrainOptions(**{"recipe": name, "threads": 1, "batch": 32, **LEARNT[name]}), workspace)
     labels = np.repeat([0, 1], 200)
     images = generator.load(result.path).sample(labels, seed=3, index=np.arange(400))[:, 0]
     modes, mode_label = templates()
@@ -54,7 +55,7 @@ def test_a_new_recipe_is_one_file_and_one_line(
     (tmp_path / "mine.py").write_text(snippet)
     recipe = runpy.run_path(str(tmp_path / "mine.py"))["RECIPE"]
     monkeypatch.setitem(RECIPES, "mine", recipe)
-    result = run(TrainOptions(recipe="mine", budget="0.3kimg", threads=1), workspace)
+    result = run(TrainOptions(recipe="mine", budget="0.3kimg", threads=1, knobs={"monitor_images": 32}), workspace)
     assert read_json(result.path / "config.json")["network"]["channels"] == [24, 64]
     assert generator.load(result.path).sample(np.array([1]), 0, np.array([0])).shape == (1, 1, 16, 16)
 

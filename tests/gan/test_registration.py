@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from commands import environment
+from helpers import SMALL
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
@@ -104,10 +105,11 @@ def test_the_model_brings_its_own_code(model: Path, tmp_path: Path) -> None:
 
 
 def test_the_next_training_is_champion_when_it_is_better(workspace: Workspace, toy: Path) -> None:
-    short = run(TrainOptions(budget="0.2kimg", threads=1), workspace)
-    better = run(TrainOptions(budget="8kimg", threads=1), workspace)
-    again = run(TrainOptions(budget="0.2kimg", threads=1, seed=1), workspace)
-    uris = [short.registered, better.registered, again.registered]
+    worse = TrainOptions(recipe="dcgan", budget="0.2kimg", threads=1, knobs=SMALL)  # noise still
+    first = run(worse, workspace)
+    better = run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL), workspace)
+    again = run(worse.model_copy(update={"seed": 1}), workspace)
+    uris = [first.registered, better.registered, again.registered]
     assert uris == [f"models:/{NAME}@champion", f"models:/{NAME}@champion", f"models:/{NAME}/3"]
     champion = client(workspace).get_model_version_by_alias(NAME, "champion")
     assert champion.tags["medsyn.generator"] == better.path.name
@@ -148,7 +150,7 @@ def test_a_registry_that_refuses_ends_nothing(
 
     monkeypatch.setattr(MlflowClient, "create_model_version", refuse)
     with caplog.at_level(logging.WARNING, "medsyn"):
-        result = run(TrainOptions(budget="0.2kimg", threads=1), workspace)
+        result = run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL), workspace)
     assert result.registered is None
     assert result.path.is_dir()
     assert client(workspace).get_run(result.mlflow_run).info.status == "FINISHED"
@@ -197,7 +199,7 @@ def test_a_registration_that_breaks_off_is_finished_later(
 
 def test_trainings_within_another_stage_are_not_registered(workspace: Workspace, toy: Path) -> None:
     with tracking.off():
-        assert run(TrainOptions(budget="0.2kimg", threads=1), workspace).registered is None
+        assert run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL), workspace).registered is None
     assert client(workspace).search_registered_models() == []
 
 
@@ -209,7 +211,7 @@ def test_the_callers_own_store_and_folder_stay_as_they_are(
     monkeypatch.chdir(tmp_path)
     before = {p.name for p in tmp_path.iterdir()}
     uri = mlflow.get_tracking_uri()
-    run(TrainOptions(budget="0.2kimg", threads=1), workspace)
+    run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL), workspace)
     assert mlflow.get_tracking_uri() == uri
     assert mlflow.active_run() is None
     assert {p.name for p in tmp_path.iterdir()} == before

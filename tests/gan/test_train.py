@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import SMALL
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -57,7 +58,7 @@ def test_the_checkpoint_tells_what_it_learnt_from(trained: tuple[Workspace, Trai
     dataset = Dataset.open(workspace.path / "datasets" / "toy-001")
     config = json.loads((result.path / "config.json").read_text())
     assert config["dataset"] == {"name": "toy-001", "content_digest": dataset.digest}
-    assert config["plan"]["kimg"] == result.kimg == pytest.approx(12, abs=0.032)
+    assert config["plan"]["kimg"] == result.kimg == pytest.approx(6, abs=0.032)
     assert config["training"]["images"] == len(dataset.rows("train"))
     subjects = pd.read_parquet(result.path / "subjects.parquet")
     of_train = dataset.table.loc[dataset.rows("train")]
@@ -83,7 +84,7 @@ def test_val_and_test_are_out_of_reach(toy: Path) -> None:
 def test_interrupted_and_resumed_equals_unbroken(workspace: Workspace, zoom: int, prior_steps: int, prior: str) -> None:
     images, labels = toy_images(20)
     write_dataset(workspace, np.kron(images, np.ones((zoom, zoom), np.uint16)), labels)
-    options = TrainOptions(budget="1.2kimg", threads=1, seed=5, knobs={"prior_steps": prior_steps})
+    options = TrainOptions(budget="1.2kimg", threads=1, seed=5, knobs={**SMALL, "prior_steps": prior_steps})
     whole = run(options, workspace)
     with pytest.raises(KeyboardInterrupt):
         run(options, workspace, Listener(interrupt_after=9))
@@ -105,7 +106,7 @@ def test_interrupted_and_resumed_equals_unbroken(workspace: Workspace, zoom: int
 
 
 def test_a_new_training_leaves_an_unfinished_one_alone(workspace: Workspace, toy: Path) -> None:
-    options = TrainOptions(budget="0.5kimg", threads=1)
+    options = TrainOptions(budget="0.5kimg", threads=1, knobs=SMALL)
     with pytest.raises(KeyboardInterrupt):
         run(options, workspace, Listener(interrupt_after=2))
     (left,) = unfinished(workspace)
@@ -125,7 +126,7 @@ def test_a_termination_signal_leaves_a_snapshot(workspace: Workspace, toy: Path)
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        run(TrainOptions(budget="1kimg", threads=1), workspace, Terminator())
+        run(TrainOptions(budget="1kimg", threads=1, knobs=SMALL), workspace, Terminator())
     assert signal.getsignal(signal.SIGTERM) is before
     (left,) = unfinished(workspace)
     assert read_json(left / "state.json")["images"] >= 3 * 32
@@ -145,12 +146,12 @@ def test_the_training_state_is_kept_without_the_images(trained: tuple[Workspace,
 def test_a_damaged_unfinished_training_stands_in_nobodys_way(workspace: Workspace, toy: Path) -> None:
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            run(TrainOptions(budget="0.5kimg", threads=1), workspace, Listener(interrupt_after=2))
+            run(TrainOptions(budget="0.5kimg", threads=1, knobs=SMALL), workspace, Listener(interrupt_after=2))
     whole, cut = unfinished(workspace)
     (cut / "state.json").write_bytes((cut / "state.json").read_bytes()[:500])
     assert unfinished(workspace) == [whole]
     listener = Listener()
-    run(TrainOptions(budget="0.1kimg", threads=1), workspace, listener)
+    run(TrainOptions(budget="0.1kimg", threads=1, knobs=SMALL), workspace, listener)
     assert any(str(cut) in line and "Delete that folder" in line for line in listener.said)
     (tensors,) = whole.glob("training-*.safetensors")
     tensors.write_bytes(tensors.read_bytes()[:500])
@@ -161,7 +162,11 @@ def test_a_damaged_unfinished_training_stands_in_nobodys_way(workspace: Workspac
 def test_resume_keeps_to_the_dataset_that_is_named(workspace: Workspace, toy: Path) -> None:
     other = write_dataset(workspace, *toy_images(24, seed=1), name="other")
     with pytest.raises(KeyboardInterrupt):
-        run(TrainOptions(budget="0.5kimg", threads=1, dataset="toy"), workspace, Listener(interrupt_after=2))
+        run(
+            TrainOptions(budget="0.5kimg", threads=1, knobs=SMALL, dataset="toy"),
+            workspace,
+            Listener(interrupt_after=2),
+        )
     with pytest.raises(MissingError, match="on that dataset"):
         run(TrainOptions(resume=True, dataset=other.name), workspace)
     assert run(TrainOptions(resume=True, dataset="toy", threads=1), workspace).resumed
@@ -170,14 +175,15 @@ def test_resume_keeps_to_the_dataset_that_is_named(workspace: Workspace, toy: Pa
 def test_a_training_killed_before_its_first_snapshot_is_cleared_away(workspace: Workspace, toy: Path) -> None:
     dead = workspace.path / "generators" / ".training-toy-0"
     dead.mkdir()
-    run(TrainOptions(budget="0.2kimg", threads=1), workspace)
+    run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL), workspace)
     assert not dead.exists()
 
 
 def test_diffaugment_follows_the_preset(workspace: Workspace, toy: Path) -> None:
     policy = load_preset("xray").diffaugment
     plan = read_json(
-        run(TrainOptions(budget="0.2kimg", threads=1, diffaugment="preset"), workspace).path / "config.json"
+        run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL, diffaugment="preset"), workspace).path
+        / "config.json"
     )
     assert plan["plan"]["diffaugment"] == policy
     assert "flip" not in policy
@@ -226,7 +232,7 @@ def test_synthetic_images_are_learnt_from_where_that_is_allowed_and_every_card_t
     assert 0 < n < len(rows)
     with pytest.raises(DataError, match="--allow-synthetic"):
         run(TrainOptions(budget="1kimg"), workspace)
-    result = run(TrainOptions(budget="0.2kimg", threads=1, allow_synthetic=True), workspace)
+    result = run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL, allow_synthetic=True), workspace)
     says = f"learnt from {n} synthetic images among its {len(rows)} training images"
     assert says in result.caveats[0]
     assert says in (result.path / "card.md").read_text()
@@ -239,7 +245,10 @@ def test_synthetic_images_are_learnt_from_where_that_is_allowed_and_every_card_t
     for card in ("card.json", "card.md"):
         assert says in (synthetic / card).read_text()
     assert (
-        run(TrainOptions(budget="0.2kimg", threads=1, dataset=str(real), allow_synthetic=True), workspace).caveats == []
+        run(
+            TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL, dataset=str(real), allow_synthetic=True), workspace
+        ).caveats
+        == []
     )
 
 
@@ -247,5 +256,9 @@ def test_a_training_on_synthetic_images_is_resumed_without_asking_again(workspac
     images, names = toy_images(10)
     write_dataset(workspace, images, names, synthetic=True)
     with pytest.raises(KeyboardInterrupt):
-        run(TrainOptions(budget="2kimg", threads=1, allow_synthetic=True), workspace, Listener(interrupt_after=2))
+        run(
+            TrainOptions(budget="2kimg", threads=1, knobs=SMALL, allow_synthetic=True),
+            workspace,
+            Listener(interrupt_after=2),
+        )
     assert run(TrainOptions(resume=True), workspace).caveats

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import SMALL
 
 from gan.toy import toy_images, write_dataset
 from medsyn.config import TrainOptions
@@ -31,7 +32,7 @@ def test_read_as_they_are_shown_they_are_the_same_numbers(toy: Path, monkeypatch
 def test_a_training_from_disk_is_that_from_memory(
     workspace: Workspace, toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = TrainOptions(budget="0.5kimg", threads=1)
+    options = TrainOptions(budget="0.5kimg", threads=1, knobs=SMALL)
     one = load(run(options, workspace).path).state()
     monkeypatch.setattr(training_images, "RESIDENT", 0)
     two = load(run(options, workspace).path).state()

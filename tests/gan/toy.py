@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import shown_as_stored
+from helpers import SMALL, shown_as_stored
 
 from medsyn.config import TrainOptions
 from medsyn.data import DatasetWriter
@@ -73,11 +73,11 @@ def toy(workspace: Workspace) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[Workspace, TrainResult]:
-    """A generator of the toy after 12,000 images, and its workspace."""
+    """A generator of the toy after 6,000 images, and its workspace."""
     workspace = Workspace(tmp_path_factory.mktemp("trained")).create()
     shutil.copy(empty_store, workspace.path / "mlflow.db")
     write_dataset(workspace, *toy_images(40))
-    return workspace, run(TrainOptions(budget="12kimg", threads=1), workspace)
+    return workspace, run(TrainOptions(budget="6kimg", threads=1, knobs=SMALL), workspace)
 
 
 class Listener:

@@ -16,6 +16,7 @@ from augment.sets import Stopping, augment, prepare
 from commands import environment
 from filelock import FileLock
 from gan.toy import Listener, toy  # noqa: F401
+from helpers import SMALL
 from typer.testing import CliRunner
 
 from medsyn.augment import generation
@@ -137,7 +138,7 @@ def test_what_can_go_on_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(TrainOptions(budget="2kimg", threads=1), workspace, Listener(interrupt_after=12))
+        run(TrainOptions(budget="2kimg", threads=1, knobs=SMALL), workspace, Listener(interrupt_after=12))
     assert not collect(workspace).removed
     assert len(status(workspace).unfinished) == 1
     monkeypatch.setattr(generation, "PART", 8)
@@ -151,7 +152,7 @@ def test_what_can_go_on_stays(
 
 def test_a_training_whose_generator_is_complete_goes(workspace: Workspace, toy: Path) -> None:  # noqa: F811
     with pytest.raises(KeyboardInterrupt):
-        run(TrainOptions(budget="1kimg", threads=1), workspace, Listener(interrupt_after=4))
+        run(TrainOptions(budget="1kimg", threads=1, knobs=SMALL), workspace, Listener(interrupt_after=4))
     (training,) = (p for p in (workspace.path / "generators").glob(".training-*") if p.is_dir())
     made = run(TrainOptions(resume=True, threads=1), workspace).path
     # Killed after the commit, before its folder was removed: the state is that of the end.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from gan.toy import toy, trained  # noqa: F401
+from helpers import SMALL
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
@@ -33,7 +34,7 @@ def champion(workspace: Workspace) -> str:
 def two(workspace: Workspace, toy: Path) -> Workspace:  # noqa: F811
     """Two trainings, of which the first is champion, whichever was the better one."""
     for seed in (0, 1):
-        run(TrainOptions(budget="0.2kimg", threads=1, seed=seed), workspace)
+        run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL, seed=seed), workspace)
     MlflowClient(tracking_uri=tracking.uri(workspace)).set_registered_model_alias(NAME, "champion", "1")
     return workspace
 
@@ -76,7 +77,7 @@ def test_one_that_only_the_registry_has(two: Workspace) -> None:
 
 def test_one_that_was_trained_without_tracking_is_registered_first(workspace: Workspace, toy: Path) -> None:  # noqa: F811
     with tracking.off():
-        made = run(TrainOptions(budget="0.2kimg", threads=1), workspace)
+        made = run(TrainOptions(budget="0.2kimg", threads=1, knobs=SMALL), workspace)
     assert made.registered is None
     assert models(workspace).models[0].version is None
     done = promote(workspace, made.name)

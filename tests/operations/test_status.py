@@ -14,6 +14,7 @@ import pytest
 from augment.sets import Stopping, augment, contents, prepare
 from filelock import FileLock
 from gan.toy import Listener, toy  # noqa: F401
+from helpers import SMALL
 from typer.testing import CliRunner
 
 import medsyn
@@ -212,7 +213,7 @@ def test_an_unfinished_training_goes_on_with_the_command_that_is_told(
     typed: Typed,
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(TrainOptions(budget="2kimg", threads=1), workspace, Listener(interrupt_after=12))
+        run(TrainOptions(budget="2kimg", threads=1, knobs=SMALL), workspace, Listener(interrupt_after=12))
     (one,) = status(workspace).unfinished
     assert (one.kind, one.name, one.running, one.damaged) == ("training", "toy", False, "")
     assert one.total is not None
@@ -282,7 +283,7 @@ def test_an_unfinished_ingest_is_told(workspace: Workspace, tmp_path: Path, type
 def test_looking_changes_nothing(workspace: Workspace, toy: Path) -> None:  # noqa: F811
     shelves.chain(workspace)
     with pytest.raises(KeyboardInterrupt):
-        run(TrainOptions(budget="2kimg", threads=1), workspace, Listener(interrupt_after=12))
+        run(TrainOptions(budget="2kimg", threads=1, knobs=SMALL), workspace, Listener(interrupt_after=12))
     before = state_of(workspace.path)
     status(workspace, check=True)
     assert state_of(workspace.path) == before

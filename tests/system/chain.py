@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from helpers import fresh_workspace
+from helpers import SMALL, fresh_workspace
 
 from medsyn import stages
 from medsyn.config import AugmentOptions, EvaluateOptions, IngestOptions, TrainOptions
@@ -21,9 +21,9 @@ from medsyn.workspace import DATASET, EVALUATION, GENERATOR, SYNTHETIC, Workspac
 
 STAGES = {
     "ingest": IngestOptions(sample_subjects=40, size=32, workers=1),
-    "train-gan": TrainOptions(budget="1kimg", batch=32, threads=1),
+    "train-gan": TrainOptions(budget="1kimg", batch=32, threads=1, knobs=SMALL),
     "augment": AugmentOptions(n=20, formats=["png"], balance="equal", workers=1, threads=1, keep_all=True),
-    "evaluate": EvaluateOptions(seeds=2, steps=2, ratios=[0.5], bootstrap=100, threads=1),
+    "evaluate": EvaluateOptions(seeds=2, steps=2, ratios=[0.5], classical="without", bootstrap=100, threads=1),
 }
 
 

@@ -12,11 +12,15 @@ from pathlib import Path
 MINI = """
 name: mini
 stages:
-  - ingest: {sample_subjects: 60, name: mini, size: 32, workers: 1}
-  - train-gan: {modality: xray, budget: 2kimg, batch: 32}
+  - ingest: {sample_subjects: 50, name: mini, size: 32, workers: 1}
+  - train-gan: {modality: xray, budget: 2kimg, batch: 32, knobs: {width: 0.25, monitor_images: 32}}
   - augment: {modality: xray, n: 40, balance: equal}
-  - evaluate: {modality: xray, seeds: 2, steps: 4, ratios: [0.5], bootstrap: 100}
+  - evaluate: {modality: xray, seeds: 2, steps: 4, ratios: [0.5], classical: without, bootstrap: 100}
 """
+
+
+NARROW = ("--set", "width=0.25", "--set", "monitor_images=32")
+"""Options of a training that need not be good."""
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import medsyn
+from commands import NARROW, medsyn
 from ingest.conftest import table
 from ingest.test_privacy import Canaries, decoded, film
 from PIL import Image
@@ -34,7 +34,7 @@ def test_no_canary_after_the_whole_pipeline(tmp_path: Path) -> None:
         ("ingest", folder, "--labels", labels, "--size", 32),
         ("inspect",),
         ("inspect", "--json"),
-        ("train-gan", "--budget", "1kimg"),
+        ("train-gan", "--budget", "1kimg", *NARROW),
         ("augment", "--n", 12, "--keep-all"),  # judged all the same, and too short a training is no matter
         ("evaluate", "--seeds", 2, "--steps", 2, "--batch", 8, "--ratio", 0.5, "--bootstrap", 100),
     ):

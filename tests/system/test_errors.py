@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import medsyn, snapshot
+from commands import NARROW, medsyn, snapshot
 from PIL import Image
 
 pytestmark = pytest.mark.system
@@ -131,7 +131,7 @@ def test_disk_full_while_training_generating_and_evaluating(tmp_path, small_disk
     workspace, filler = small_disk / "workspace", small_disk / "filler"
     stages = [
         ("ingest", "--sample-subjects", 60, "--size", 32, "--workers", 1),
-        ("train-gan", "--budget", "1kimg"),
+        ("train-gan", "--budget", "1kimg", *NARROW),
         ("augment", "--n", 400, "--keep-all"),
         ("evaluate", "--seeds", 2, "--steps", 2, "--ratio", 0.5, "--bootstrap", 100),
     ]

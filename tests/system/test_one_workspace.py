@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from augment.sets import augment, contents, copied, hidden, prepare
-from commands import start
+from commands import NARROW, start
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
@@ -50,7 +50,7 @@ def read_only(ready: Workspace, tmp_path: Path) -> Iterator[Workspace]:
     "command",
     [
         ("ingest", *SAMPLE),
-        ("train-gan", "--budget", "1kimg", "--threads", 1),
+        ("train-gan", "--budget", "1kimg", "--threads", 1, *NARROW),
         ("augment", "--n", 8, "--threads", 1, "--workers", 1),
         ("evaluate", "--seeds", 2, "--steps", 2, "--ratio", 0.5, "--bootstrap", 100, "--threads", 1),
         ("deliver",),

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import MINI, environment, medsyn
+from commands import MINI, NARROW, environment, medsyn
 
 pytestmark = pytest.mark.system
 
@@ -70,7 +70,7 @@ def test_status_of_a_real_workspace(ran: tuple[Path, subprocess.CompletedProcess
         (("models", "list"), "models"),
         (("gc", "--dry-run"), "removed"),
         (("augment", "-n", 8, "--keep-all"), "images_per_class"),
-        (("train-gan", "--budget", "0.2kimg"), "monitor"),
+        (("train-gan", "--budget", "0.2kimg", *NARROW), "monitor"),
         (("evaluate", "--seeds", 2, "--steps", 2, "--ratio", 0.5, "--bootstrap", 100), "verdict"),
         (("augment", "-n", 8, "--generator", "nobody"), "error"),
         (("augment", "--nonsense"), "error"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import environment, until
+from commands import NARROW, environment, until
 from gan.toy import toy_images, write_dataset
 from helpers import fresh_workspace
 from safetensors.numpy import load_file
@@ -34,7 +34,7 @@ main()
 
 
 def train(workspace: Workspace, *options: str, snapshots: float = 0.3) -> subprocess.Popen[str]:
-    given = ["train-gan", "--workspace", workspace.path, "--threads", "1", *options]
+    given = ["train-gan", "--workspace", workspace.path, "--threads", "1", *NARROW, *options]
     return subprocess.Popen(
         [sys.executable, "-c", OFTEN, str(snapshots), *map(str, given)],
         env=environment(),
