@@ -22,8 +22,12 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed  ## ingest, train, augment and evaluate on simulated chest films
 	$(BIN)/medsyn demo
 
-test: $(VENV)/installed-dev lint types  ## lint, types and all tests, one process a core (one of them builds the documentation)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
+# Passive: threads that wait do not take the cores from those that work.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest
+
+test: $(VENV)/installed-dev lint types  ## lint, types and all tests: one process a core, then those that need several cores each
+	$(PYTEST) -n auto --dist worksteal -m "not crowded"
+	$(PYTEST) -m crowded
 
 lint: $(VENV)/installed-dev  ## style
 	$(BIN)/ruff check .
@@ -33,7 +37,8 @@ types: $(VENV)/installed-dev  ## mypy: strict on what users import
 	$(BIN)/mypy
 
 coverage: $(VENV)/installed-dev  ## all tests, and which lines of the paths without a GPU they run
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term --cov-report=html
+	$(PYTEST) -n auto --dist worksteal -m "not crowded" --cov --cov-report=
+	$(PYTEST) -m crowded --cov --cov-append --cov-report=term --cov-report=html
 	@echo "Left out, with the reason beside:"
 	@grep -rn "pragma: no cover" medsyn
 

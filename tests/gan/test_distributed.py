@@ -29,6 +29,8 @@ from medsyn.gan.distributed import World
 from medsyn.gan.unfinished import unfinished
 from medsyn.workspace import GENERATOR, Workspace, read_json
 
+pytestmark = pytest.mark.crowded
+
 TESTS = Path(__file__).parent.parent
 LOST = "another process of this training has died or does not answer"
 LONG = "40kimg"

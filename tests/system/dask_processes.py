@@ -119,7 +119,7 @@ def killer(cluster: Dask, every: float = 3.0) -> Iterator[list[int]]:
                     if pids and not end.wait(rng.uniform(0, 0.5)):
                         os.kill(pid := rng.choice(list(pids.values())), signal.SIGKILL)
                         killed.append(pid)
-                        pause *= 1.2
+                        pause *= 1.5
                 end.wait(pause if killed else 0.1)
 
     thread = Thread(target=kill)

@@ -30,7 +30,7 @@ from medsyn.ingest import isolation
 from medsyn.progress import SILENT, Silent
 from medsyn.workspace import DATASET, EVALUATION, SYNTHETIC, Workspace, read_json
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.crowded]
 
 SMALL = """
 from medsyn.augment import generation
