@@ -251,7 +251,8 @@ def verified(result: Any, *, as_json: bool) -> None:
     lines = [("[green]✓[/]", check, text) for check, text in _well(result) if check not in wrong]
     lines += [("[red]✗[/]", finding.check, finding.sentence) for finding in result.findings]
     lines += [("[yellow]![/]", "generator", text) for text in _doubts(result, within="generator" not in wrong)]
-    out.print(f"synthetic set [bold]{escape(result.name)}[/]: {result.images:,} images")
+    of = f" of the {result.wanted:,} that were asked for" if result.images < result.wanted else ""
+    out.print(f"synthetic set [bold]{escape(result.name)}[/]: {result.images:,} images{of}")
     table = Table.grid(padding=(0, 2, 0, 0))
     for mark, check, text in lines:
         table.add_row(mark, check, escape(text))

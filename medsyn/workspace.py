@@ -134,7 +134,8 @@ class Workspace:
         if not found:
             of = f" for modality '{modality}'" if modality else ""
             run = kind.command + (f" --modality {modality}" if modality else "")
-            raise MissingError(f"no {kind.noun} yet{of}", where=self.path, mend=f"Run '{run}' first.")
+            gone = "" if self.path.is_dir() else ", for there is no such workspace"
+            raise MissingError(f"no {kind.noun} yet{of}{gone}", where=self.path, mend=f"Run '{run}' first.")
         return found[-1]
 
     def find(self, kind: Kind, name: str | Path) -> Path:

@@ -42,8 +42,10 @@ def test_newest_is_by_number_and_modality(workspace: Workspace) -> None:
     assert workspace.find(DATASET, "a-002").name == "a-002"
     with pytest.raises(MissingError, match=r"b-001, a-002, a-003"):
         workspace.find(DATASET, "c")
-    with pytest.raises(MissingError, match="medsyn train-gan"):
+    with pytest.raises(MissingError, match=r"no generator yet\. .*medsyn train-gan"):
         workspace.latest(GENERATOR)
+    with pytest.raises(MissingError, match="no generator yet, for there is no such workspace"):
+        Workspace(workspace.path / "typo").latest(GENERATOR)
 
 
 def test_clean_takes_the_dead_and_leaves_the_living(workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from medsyn.errors import DataError, MedsynError
 from medsyn.progress import SILENT, Progress
 from medsyn.synthetic import SCHEMA_VERSION
 from medsyn.synthetic.lineage import learnt_from_synthetic
-from medsyn.workspace import SYNTHETIC, Build, Workspace, atomic_file
+from medsyn.workspace import SYNTHETIC, Build, Workspace, atomic_file, read_json
 
 if TYPE_CHECKING:
     from medsyn.pacs.sending import SendResult
@@ -130,6 +131,7 @@ class _Job:
     def execute(self, device: str) -> AugmentResult:
         options, workspace, config = self.options, self.workspace, self.config
         self.progress.say("Images: " + ", ".join(f"{label} {n}" for label, n in self.tally.wanted.items()))
+        self._tell_of_the_same()
         _remember_subjects(self.source, config["digest"], workspace)
         spec = self._spec(device)
         with unfinished(workspace, self._facts(spec)) as made:
@@ -154,6 +156,16 @@ class _Job:
                 path = Build(workspace, SYNTHETIC, config["name"], made.path).commit(card)
                 tracked.tags({"medsyn.result": path.name})
         return self._result(path, card, tracked.id, self._beside_real(path, shown))
+
+    def _tell_of_the_same(self) -> None:
+        """Say which set already has these images: candidates are a function of generator, seed and truncation."""
+        mine = (self.config["digest"], self.options.seed, self.options.truncation)
+        for path in reversed(self.workspace.all(SYNTHETIC)):
+            with suppress(DataError):  # a damaged card of another set
+                card = read_json(path / SYNTHETIC.main_file)
+                if tuple(card.get(key) for key in ("checkpoint_digest", "seed", "truncation")) == mine:
+                    self.progress.say(f"{path.name} is of the same seed: its images come again; --seed makes others")
+                    return
 
     def _spec(self, device: str) -> Spec:
         options = self.options

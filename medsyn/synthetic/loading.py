@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -33,6 +34,9 @@ def load_synthetic(path: str | Path | None = None, *, workspace: str | Path | No
     Returns:
         A map-style dataset of torch, see `SyntheticImages`; ``.as_dicts()`` gives files and labels instead.
 
+    Warns:
+        UserWarning: The set holds fewer images than were asked for.
+
     Raises:
         MissingError: No such set.
         DataError: Not a synthetic set, of another schema, or without images.
@@ -43,7 +47,12 @@ def load_synthetic(path: str | Path | None = None, *, workspace: str | Path | No
             where=path,
             mend="Name a folder that 'medsyn augment' made.",
         )
-    return SyntheticImages(SyntheticSet.open(Workspace(workspace).chosen(SYNTHETIC, path)))
+    opened = SyntheticSet.open(Workspace(workspace).chosen(SYNTHETIC, path))
+    if opened.card.get("complete") is False:
+        wanted = sum(opened.card.get("wanted", {}).values())
+        found = f"holds {opened.card.get('n')} of the {wanted} images that were asked for"
+        warnings.warn(f"{opened.path}: {found}, see images_per_class in its card.json", stacklevel=2)
+    return SyntheticImages(opened)
 
 
 class SyntheticImages(Dataset[dict[str, Any]]):

@@ -13,6 +13,7 @@ from helpers import blobs, closed_form_generator, make_dataset
 from PIL import Image
 
 import medsyn
+from medsyn import terminal
 from medsyn.augment.stage import run
 from medsyn.augment.writers.base import safe_name
 from medsyn.config import AugmentOptions
@@ -88,6 +89,24 @@ def test_truncated_images_are_nearer_to_each_other_and_the_card_tells(workspace)
     assert (wide.card["truncation"], narrow.card["truncation"]) == (1.0, 0.5)
 
 
+def test_that_the_same_images_come_again_is_told(workspace):
+    write_generator(workspace)
+    said = []
+
+    class Heard(Silent):
+        def say(self, text):
+            said.append(text)
+
+    for seed in (0, 1, 0):
+        said.clear()
+        run(AugmentOptions(n=4, seed=seed, formats=["png"], keep_all=True, threads=1), workspace, Heard())
+        if seed:
+            (workspace.path / "synthetic" / "xray-002" / "card.json").write_text("{")
+        assert ("xray-001 is of the same seed: its images come again; --seed makes others" in said) is (
+            len(workspace.all(SYNTHETIC)) == 3
+        )
+
+
 @pytest.mark.parametrize("fmt", ["png", "npz"])
 def test_each_format_alone_gives_the_same_images(workspace, fmt):
     write_generator(workspace)
@@ -108,6 +127,13 @@ def test_a_collapsed_class_is_an_error_that_keeps_what_was_made(workspace):
     assert not made.card["complete"]
     assert f"Not complete: {made.card['n']} images of the 10" in (path / "card.md").read_text()
     assert not list(path.parent.glob(".unfinished*"))
+    with pytest.warns(UserWarning, match=f"holds {made.card['n']} of the 10 images"):
+        assert len(medsyn.load_synthetic(path)) == made.card["n"]
+    verified = medsyn.verify_synthetic(path, workspace=workspace.path)
+    assert (verified.images, verified.wanted) == (made.card["n"], 10)
+    with terminal.out.capture() as told:
+        terminal.verified(verified, as_json=False)
+    assert f"{made.card['n']} images of the 10 that were asked for" in told.get()
 
 
 def test_little_truncation_left_is_named_as_the_cause(workspace):

@@ -20,6 +20,7 @@ class Card(BaseModel):
     classes: list[str] = Field(min_length=1)
     n: int
     images_per_class: dict[str, int]
+    wanted: dict[str, int] = {}  # unknown of sets of an earlier medsyn
     judged: dict[str, int]
     rejected: dict[str, int]
     bits: Literal[8, 16]

@@ -94,6 +94,7 @@ class Verified:
         path: The set.
         files: That SHA256SUMS names.
         images: Accepted images in the manifest.
+        wanted: Images that were asked for; more than there are in a set made with --allow-short.
         judged: All candidates in it.
         sampled: Images whose files were read.
         marked: Files of these that say that they are synthetic.
@@ -104,6 +105,7 @@ class Verified:
     path: Path
     files: int
     images: int
+    wanted: int
     judged: int
     sampled: int
     marked: int

@@ -48,6 +48,7 @@ def run(options: VerifyOptions, workspace: Workspace, progress: Progress = SILEN
         path=folder,
         files=len(named),
         images=manifest.accepted,
+        wanted=sum(told.wanted.values()) or manifest.accepted,
         judged=manifest.judged,
         sampled=looked.sampled,
         marked=looked.marked,
