@@ -63,14 +63,12 @@ def export(source: Path, destination: Path, *, training: bool = True, subjects: 
     if destination.exists() or destination.is_symlink():
         raise DataError("exists already", where=destination, mend="Name another place, or remove it first.")
     digest = str(read_json(source / GENERATOR.main_file).get("digest"))
-    with disk_errors(source / WEIGHTS):
-        whole = (source / WEIGHTS).is_file() and sha256(source / WEIGHTS) == digest
-    if not whole:
+    if not (source / WEIGHTS).is_file() or _digest(source / WEIGHTS) != digest:
         raise DataError("is missing, or not the file that was committed", where=source / WEIGHTS, mend="Train again.")
     left_out = {name for name, wanted in ((TRAINING, training), (SUBJECTS, subjects)) if not wanted}
     names = [name for name in KNOWN if name not in left_out and (source / name).is_file()]
+    sums = b"".join(sums_line(name, _digest(source / name)) for name in names)
     with disk_errors(destination):
-        sums = b"".join(sums_line(name, sha256(source / name)) for name in names)
         destination.parent.mkdir(parents=True, exist_ok=True)
         (_zip if destination.suffix.lower() == ".zip" else _copy)(source, names, sums, destination)
     size = destination.stat().st_size if destination.is_file() else sum(f.stat().st_size for f in destination.iterdir())
@@ -93,8 +91,7 @@ def chosen(workspace: Workspace, name: str | Path | None, modality: str | None =
 def _unpacked(workspace: Workspace, file: Path) -> Path:
     """The folder in the cache with what the file holds; nothing but known names, each with its digest."""
     cache = workspace.path / "cache"
-    with disk_errors(file):
-        folder = cache / CACHE / sha256(file)[:16]
+    folder = cache / CACHE / _digest(file)[:16]
     if (folder / GENERATOR.main_file).is_file():
         return folder
     try:
@@ -124,7 +121,7 @@ def _check(folder: Path, file: Path) -> None:
     """Compare with the sums that came along."""
     told = dict(read_sums(folder / SUMS))
     for path in folder.iterdir():
-        if path.name != SUMS and told.get(path.name) != sha256(path):
+        if path.name != SUMS and told.get(path.name) != _digest(path):
             raise DataError(f"holds a {path.name} that {SUMS} does not know", where=file, mend=MEND)
 
 
@@ -159,3 +156,8 @@ def _zip(source: Path, names: Sequence[str], sums: bytes, destination: Path) -> 
             with open(source / name, "rb") as file, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as out:
                 shutil.copyfileobj(file, out)
         archive.writestr(zipfile.ZipInfo(SUMS), sums)
+
+
+def _digest(file: Path) -> str:
+    with disk_errors(file):
+        return sha256(file)

@@ -27,7 +27,11 @@ def sums_line(name: str, digest: str) -> bytes:
 
 
 def write_sums(lines: Iterable[tuple[str, str]], file: Path) -> str:
-    """Write such a list, from (path, SHA-256); returns its own SHA-256."""
+    """Write such a list, from (path, SHA-256); returns its own SHA-256.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     found = hashlib.sha256()
     with open(file, "wb") as out:
         for name, digest in lines:
@@ -37,7 +41,11 @@ def write_sums(lines: Iterable[tuple[str, str]], file: Path) -> str:
 
 
 def read_sums(file: Path) -> Iterator[tuple[str, str]]:
-    """Path and SHA-256 of each line; both empty where the path is none, or leads out of the folder."""
+    """Path and SHA-256 of each line; both empty where the path is none, or leads out of the folder.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     with open(file, encoding="utf-8", errors="replace", newline="\n") as lines:
         for line in lines:
             found = _LINE.fullmatch(line.removesuffix("\n"))

@@ -164,7 +164,7 @@ class _Job:
             with suppress(DataError):  # a damaged card of another set
                 card = read_json(path / SYNTHETIC.main_file)
                 if tuple(card.get(key) for key in ("checkpoint_digest", "seed", "truncation")) == mine:
-                    self.progress.say(f"{path.name} is of the same seed: its images come again; --seed makes others")
+                    self.progress.say(f"{path.name} is of the same seed: images of it come again; --seed makes others")
                     return
 
     def _spec(self, device: str) -> Spec:

@@ -69,7 +69,9 @@ def ingest(
     max_pixels: Annotated[int | None, typer.Option(help="Values a file may claim to hold; default: 268435456.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the cores.")] = None,
     cluster: ClusterOption = None,
-    seed: Annotated[int | None, typer.Option(help="Of the built-in sample; splits follow the project key.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the built-in sample; splits follow the project key; default: 0.")
+    ] = None,
     sample_subjects: Annotated[
         int | None, typer.Option(help="Simulated patients of the built-in sample; default: 300.")
     ] = None,

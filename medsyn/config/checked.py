@@ -54,7 +54,8 @@ def validate(model: type[M], values: dict[str, Any], where: str, typed: Mapping[
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["loc"] and first["loc"][0] in (typed or {}):
-            key = (typed or {})[str(first["loc"][0])]
+            within = [str(part) for part in first["loc"][1:] if isinstance(part, str)]
+            key = " ".join(((typed or {})[str(first["loc"][0])], *within))
         if first["type"] == "extra_forbidden":
             known = ", ".join(model.model_fields)
             raise UsageError(f"unknown key '{key}'", where=where, mend=f"Known keys: {known}.") from None

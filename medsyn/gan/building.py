@@ -49,6 +49,7 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         UsageError: No such recipe or knob.
     """
     unit, amount = parse_budget(options.budget)
+    few_seconds = unit == "seconds" and amount < 60
     if options.recipe not in RECIPES:
         raise UsageError(
             f"unknown recipe '{options.recipe}'", where="--recipe", mend=f"There are: {', '.join(RECIPES)}."
@@ -83,20 +84,13 @@ def draft(options: TrainOptions, material: Material, world: World, init_from: st
         strength=0.0 if options.diffaugment == "adapt" else 1.0,
         adapt=options.diffaugment == "adapt",
         precision=_precision(options.precision, world.device),
-        monitor_images=_monitor_images(unit, amount),
+        monitor_images=128 if few_seconds else 256,
         init_from=init_from,
         device=str(world.device),
         threads=torch.get_num_threads(),
         width=1.0,
     ).turned(options.knobs)
     return plan.widened()
-
-
-def _monitor_images(unit: str, amount: float) -> int:
-    """Samples of a look at tune: fewer where the budget is seconds, or shows no more than a thousand images."""
-    if unit == "seconds":
-        return 128 if amount < 60 else 256
-    return max(32, min(256, int(amount * 250)))
 
 
 def _batch(world: World, few: bool) -> int:

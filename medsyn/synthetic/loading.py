@@ -49,9 +49,8 @@ def load_synthetic(path: str | Path | None = None, *, workspace: str | Path | No
         )
     opened = SyntheticSet.open(Workspace(workspace).chosen(SYNTHETIC, path))
     if opened.card.get("complete") is False:
-        wanted = sum(opened.card.get("wanted", {}).values())
-        found = f"holds {opened.card.get('n')} of the {wanted} images that were asked for"
-        warnings.warn(f"{opened.path}: {found}, see images_per_class in its card.json", stacklevel=2)
+        told = "holds fewer images than were asked for, see 'wanted' and 'images_per_class' in its card.json"
+        warnings.warn(f"{opened.path}: {told}", stacklevel=2)
     return SyntheticImages(opened)
 
 

@@ -184,7 +184,7 @@ MOMENTS: dict[str, tuple[object, str, int, bool]] = {
     "with files that no part names": (Unfinished, "keep", 2, False),
     "after a part": (Unfinished, "keep", 2, True),
     "before the tables": (tables, "write", 1, False),
-    "after the sums": (finishing, "sums", 1, True),
+    "after the sums": (finishing, "write_sums", 1, True),
     "before it is shown": (Workspace, "reserve", 1, False),
     "after it is shown": (Workspace, "reserve", 1, True),
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 MINI = """
@@ -54,7 +56,11 @@ def until(process: subprocess.Popen[str], true: Callable[[], object], seconds: f
     end = time.monotonic() + seconds
     while not true():
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end
+        if time.monotonic() > end:
+            with suppress(ProcessLookupError):  # it leads no group
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            raise AssertionError(f"not within {seconds:g} s: {process.communicate()[0]}")
         time.sleep(0.01)
 
 

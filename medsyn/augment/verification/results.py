@@ -94,7 +94,7 @@ class Verified:
         path: The set.
         files: That SHA256SUMS names.
         images: Accepted images in the manifest.
-        wanted: Images that were asked for; more than there are in a set made with --allow-short.
+        wanted: Images that were asked for; more than there are, where classes were short of usable ones.
         judged: All candidates in it.
         sampled: Images whose files were read.
         marked: Files of these that say that they are synthetic.
