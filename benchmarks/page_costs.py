@@ -31,8 +31,33 @@ Not measured but extrapolated, to {found["far"]["n"]:,} images on this machine: 
 |---|---|---|---|
 {far}
 
+{_first(found["far"])}
+
 `{found["command"]}`
 """
+
+
+RELIEF = {
+    "ingest": "`--cluster` shares the reading; what grows in one process is the table of images, so ingest in parts, each a dataset of its own.",
+    "train-gan": "pixels are read from disk as they are needed; the tables are not, so train on a dataset of fewer images: a generator does not need them all.",
+    "augment": "`--cluster` shares the work; several sets of other `--seed`s are as good as a large one.",
+    "evaluate": "`--train-subjects` and `--fraction` judge on fewer subjects, and a test split of some thousand subjects decides as well.",
+}
+"""What to do where a stage no longer fits."""
+
+
+def _first(far: dict[str, Any]) -> str:
+    """Where it breaks first, and what then."""
+    stages = far["stages"]
+    largest, slowest = (max(stages, key=lambda stage: stages[stage][key]) for key in ("peak_mib", "seconds"))
+    return (
+        f"Where it breaks first: the memory of `{largest}` ({stages[largest]['peak_mib'] / 1024:,.0f} GiB in one process). Then: {RELIEF[largest]} "
+        + (
+            f"It also takes longest ({_long(stages[slowest]['seconds'])})."
+            if slowest == largest
+            else f"The longest is `{slowest}` ({_long(stages[slowest]['seconds'])}): {RELIEF[slowest]}"
+        )
+    )
 
 
 def _stages(found: dict[str, Any]) -> list[str]:

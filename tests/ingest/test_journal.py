@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import random
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from medsyn.config import IngestOptions
 from medsyn.data import Dataset
 from medsyn.errors import DataError, EnvironmentFault
 from medsyn.ingest import reading, stage
+from medsyn.ingest.journal.file import JournalFile
 from medsyn.workspace import Workspace, read_json
 
 from .conftest import dicom, picture, png, table
@@ -315,3 +318,18 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
         assert (ledger["images"].sum(), len(ledger)) == (120, 120)
     disturbed.clean()
     assert not list(disturbed.path.rglob(".partial-*"))
+
+
+def test_a_transaction_that_an_interrupt_has_left_open_ends_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C may come between the beginning of a transaction and its block, which then nothing ends."""
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    journal = JournalFile(tmp_path / "journal.sqlite")
+    left = journal._transaction()
+    left.__enter__()
+    journal.close()
+    del left
+    gc.collect()
+    assert told == []
