@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import fresh_workspace
+from helpers import coarse, fresh_workspace
 
 from medsyn import manner
 from medsyn.workspace import Workspace
@@ -64,11 +64,8 @@ def workspace(tmp_path: Path, empty_store: Path) -> Workspace:
 
 @pytest.fixture(scope="module")
 def coarse_features() -> Iterator[None]:
-    """Features of images of 32 pixels, by the same network in a ninth of the time: where their numbers do not count."""
-    from medsyn.metrics import features
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(features, "SIDE", 32)
+    """`coarse`, for all tests of a module."""
+    with coarse():
         yield
 
 

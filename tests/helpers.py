@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from scipy.ndimage import gaussian_filter
 
 from medsyn.data import Dataset, DatasetWriter, ImageRecord
@@ -19,6 +21,16 @@ from medsyn.workspace import DATASET, GENERATOR, SYNTHETIC, Workspace
 
 SMALL: dict[str, str | float] = {"width": 0.25, "monitor_images": 32}
 """Knobs of a training that need not be good: narrow networks, few samples a look."""
+
+
+@contextmanager
+def coarse() -> Iterator[None]:
+    """Features of images of 32 pixels, by the same network in a ninth of the time: where their numbers do not count."""
+    from medsyn.metrics import features
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(features, "SIDE", 32)
+        yield
 
 
 def fresh_workspace(folder: Path, empty_store: Path) -> Workspace:

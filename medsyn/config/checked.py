@@ -52,16 +52,21 @@ def validate(model: type[M], values: dict[str, Any], where: str, typed: Mapping[
     except ValidationError as error:
         # A misspelt key also leaves another one missing: the misspelt one is what to tell.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"])
-        if first["loc"] and first["loc"][0] in (typed or {}):
-            within = [str(part) for part in first["loc"][1:] if isinstance(part, str)]
-            key = " ".join(((typed or {})[str(first["loc"][0])], *within))
+        key = _key(first["loc"], typed or {})
         if first["type"] == "extra_forbidden":
             known = ", ".join(model.model_fields)
             raise UsageError(f"unknown key '{key}'", where=where, mend=f"Known keys: {known}.") from None
         given = f" (given: {reprlib.repr(first['input']):.60})" if first["type"] != "missing" and key else ""
         problem = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{key + ': ' if key else ''}{problem}{given}", where=where) from None
+
+
+def _key(place: tuple[int | str, ...], typed: Mapping[str, str]) -> str:
+    """Where something is wrong: as it was typed, or else as it stands in a file."""
+    names = [part for part in place if isinstance(part, str)]
+    if names and names[0] in typed:
+        return " ".join([typed[names[0]], *names[1:]])
+    return ".".join(map(str, place))
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

@@ -97,14 +97,15 @@ def test_that_the_same_images_come_again_is_told(workspace):
         def say(self, text):
             said.append(text)
 
-    for seed in (0, 1, 0):
+    def told(seed):
         said.clear()
         run(AugmentOptions(n=4, seed=seed, formats=["png"], keep_all=True, threads=1), workspace, Heard())
-        if seed:
-            (workspace.path / "synthetic" / "xray-002" / "card.json").write_text("{")
-        assert ("xray-001 is of the same seed: images of it come again; --seed makes others" in said) is (
-            len(workspace.all(SYNTHETIC)) == 3
-        )
+        return [text for text in said if "of the same seed" in text]
+
+    assert told(0) == []
+    assert told(1) == []
+    (workspace.path / "synthetic" / "xray-002" / "card.json").write_text("{")  # stands in nobody's way
+    assert told(0) == ["xray-001 is of the same seed: images of it come again; --seed makes others"]
 
 
 @pytest.mark.parametrize("fmt", ["png", "npz"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import NARROW
-from helpers import blobs, closed_form_generator, fresh_workspace, make_dataset
+from helpers import SMALL, blobs, closed_form_generator, fresh_workspace, make_dataset
 from typer.testing import CliRunner
 
 from docs import scans
@@ -28,12 +28,12 @@ MADE = {
 SNIPPETS = {"how-to/own-classifier.md", "how-to/training-loop.md", "reference/train-gan.md"}
 """Pages whose Python has tests of its own."""
 LESS = {
-    'budget="10m"': 'budget="0.5kimg", knobs={"width": 0.25, "monitor_images": 32}',
+    'budget="10m"': f'budget="0.5kimg", knobs={SMALL}',
     'labels="labels.csv", modality="xray"': 'labels="labels.csv", modality="xray", size=32',
     "labels: labels.csv, modality: xray": "labels: labels.csv, modality: xray, size: 32",
     '5000, balance="equal"': '12, balance="equal", keep_all=True',
     "seeds=5": "seeds=2, steps=4, batch=8, bootstrap=100, ratios=[0.5], classical='without'",
-    "budget: 30m": "budget: 0.5kimg, knobs: {width: 0.25, monitor_images: 32}",
+    "budget: 30m": f"budget: 0.5kimg, knobs: {SMALL}",
     "n: 5000, balance: equal": "n: 12, balance: equal, keep_all: true",
     "seeds: 5, ratios: [0.25, 0.5, 1.0, 2.0]": (
         "seeds: 2, steps: 4, batch: 8, ratios: [0.5], classical: without, bootstrap: 100"

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import SMALL, shown_as_stored
+from helpers import SMALL, coarse, shown_as_stored
 
 from medsyn.config import TrainOptions
 from medsyn.data import DatasetWriter
 from medsyn.gan import TrainResult, run
-from medsyn.metrics import features
 from medsyn.workspace import DATASET, Workspace
 
 SIDE = 16
@@ -78,8 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tupl
     workspace = Workspace(tmp_path_factory.mktemp("trained")).create()
     shutil.copy(empty_store, workspace.path / "mlflow.db")
     write_dataset(workspace, *toy_images(40))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(features, "SIDE", 32)  # as `coarse_features`, in whatever module this is asked for first
+    with coarse():  # in whatever module it is asked for first
         return workspace, run(TrainOptions(budget="6kimg", threads=1, knobs=SMALL), workspace)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,18 +12,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from helpers import SMALL
+
 MINI = """
 name: mini
 stages:
   - ingest: {sample_subjects: 50, name: mini, size: 32, workers: 1}
-  - train-gan: {modality: xray, budget: 2kimg, batch: 32, knobs: {width: 0.25, monitor_images: 32}}
+  - train-gan: {modality: xray, budget: 2kimg, batch: 32, knobs: KNOBS}
   - augment: {modality: xray, n: 40, balance: equal}
   - evaluate: {modality: xray, seeds: 2, steps: 4, ratios: [0.5], classical: without, bootstrap: 100}
-"""
+""".replace("KNOBS", json.dumps(SMALL))
 
-
-NARROW = ("--set", "width=0.25", "--set", "monitor_images=32")
-"""Options of a training that need not be good."""
+NARROW = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+"""The same knobs, as they are typed."""
 
 
 def environment(**extra: str) -> dict[str, str]:
