@@ -20,6 +20,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +45,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--keep", action="store_true", help="Keep other sizes from the result that is there.")
     options = parser.parse_args()
-    rows = []
+    rows = json.loads(RESULT.read_text(encoding="utf-8"))["measured"] if options.keep and RESULT.exists() else []
     for n in sorted(options.sizes):
+        rows = [row for row in rows if row["n"] != n or row["stage"] not in options.stages]
         with tempfile.TemporaryDirectory() as folder:
             for row in curve(Path(folder), n, options.stages):
                 rows.append(row)
                 print(json.dumps(row), flush=True)
+        record(sorted(rows, key=lambda row: row["n"]))
+
+
+def record(rows: list[dict[str, Any]]) -> None:
+    """Write what is known, with the commands that measure it all."""
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
     found = {
-        "command": "python benchmarks/cost_curves.py " + " ".join(sys.argv[1:]),
+        "command": " && ".join(commands(rows)),
         "machine": f"{platform.machine()}, {compute.cores()} cores, no GPU",
         "seed": 0,
         "side": SIDE,
         "measured": rows,
-        "far": {"n": FAR, "stages": {stage: far for stage in options.stages if (far := extrapolated(rows, stage))}},
+        "far": {"n": FAR, "stages": {stage: far for stage in stages if (far := extrapolated(rows, stage))}},
     }
     RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def commands(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """One command for all sizes at which the same stages were measured."""
+    sizes: dict[tuple[str, ...], list[int]] = {}
+    for n in dict.fromkeys(row["n"] for row in rows):
+        sizes.setdefault(tuple(row["stage"] for row in rows if row["n"] == n), []).append(n)
+    for number, (stages, measured) in enumerate(sizes.items()):
+        words = ["python benchmarks/cost_curves.py --sizes", *map(str, measured)]
+        words += [] if len(stages) == len(STAGES) else ["--stages", *stages]
+        yield " ".join(words + ["--keep"] * (number > 0))
 
 
 def curve(folder: Path, n: int, stages: list[str]) -> list[dict[str, Any]]:

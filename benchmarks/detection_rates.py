@@ -35,7 +35,7 @@ from sklearn.decomposition import PCA
 from medsyn import compute
 from medsyn.evaluate.checks import collapse, copying, labels, leakage, shortcuts
 from medsyn.evaluate.inputs.sample import Sample
-from medsyn.evaluate.measures.scores import auroc
+from medsyn.evaluate.measures.ranking import auroc
 from medsyn.evaluate.results import Estimate
 from medsyn.evaluate.statistics import bootstrap_weights
 from medsyn.metrics.features import FeatureExtractor

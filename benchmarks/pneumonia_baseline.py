@@ -29,7 +29,8 @@ from medsyn import compute
 from medsyn.config import load_preset
 from medsyn.evaluate.classifiers import Task, loop
 from medsyn.evaluate.classifiers.cnn import SmallCNN
-from medsyn.evaluate.measures.scores import accuracy, auroc, decide
+from medsyn.evaluate.measures.decisions import accuracy, decide
+from medsyn.evaluate.measures.ranking import auroc
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = {  # AUROC, accuracy

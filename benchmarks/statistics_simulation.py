@@ -42,7 +42,7 @@ from scipy.stats import t as student
 
 from medsyn import compute
 from medsyn.evaluate import statistics, verdict
-from medsyn.evaluate.measures import scores, scoring
+from medsyn.evaluate.measures import ranking, scoring
 
 SUBJECT, ARM_SUBJECT, SEED_SUBJECT = 0.40, 0.10, 0.15  # shares of the variance; the rest is of the image
 PER_SUBJECT = 2
@@ -128,7 +128,7 @@ def once(scenario: Scenario, rng: np.random.Generator) -> tuple[list[np.ndarray]
     controls = scenario.candidates[0]
     if len(arms) > 2:
         on_val = probabilities(rng, labels, classes, arms)
-        val = [np.mean([scores.auroc(seed, labels)[0] for seed in p]) for p in on_val]
+        val = [np.mean([ranking.auroc(seed, labels)[0] for seed in p]) for p in on_val]
         arms = [arms[int(np.argmax(val[:controls]))], arms[controls + int(np.argmax(val[controls:]))]]
     return probabilities(rng, labels, classes, arms), labels, units
 
@@ -183,7 +183,7 @@ def spread(scenario: Scenario, simulations: int) -> float:
         (control, synthetic), labels, _ = once(scenario, rng)
         values.append(
             np.mean(
-                [scores.auroc(b, labels) - scores.auroc(a, labels) for a, b in zip(control, synthetic, strict=True)]
+                [ranking.auroc(b, labels) - ranking.auroc(a, labels) for a, b in zip(control, synthetic, strict=True)]
             )
         )
     return float(np.std(values, ddof=1))
@@ -200,7 +200,7 @@ def large(scenario: Scenario) -> float:
         (control, synthetic), labels, _ = once(big, rng)
         values.append(
             np.mean(
-                [scores.auroc(b, labels) - scores.auroc(a, labels) for a, b in zip(control, synthetic, strict=True)]
+                [ranking.auroc(b, labels) - ranking.auroc(a, labels) for a, b in zip(control, synthetic, strict=True)]
             )
         )
     return float(np.mean(values))

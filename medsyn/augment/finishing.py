@@ -16,6 +16,7 @@ from medsyn.augment.writers.npz import NpzWriter
 from medsyn.compute import single_threaded
 from medsyn.images import to_pixels
 from medsyn.sums import SUMS, sha256, write_sums
+from medsyn.synthetic import arrays
 
 TABLES = ("manifest.parquet", "manifest.csv", "labels.csv")
 
@@ -43,8 +44,8 @@ def finish(
     written = [*TABLES[: 3 if spec.formats else 2], "card.md"]
     tables.write(folder, made.rows(), spec.formats)
     if npz is not None:
-        npz.finish(folder / "images.npz", _labels(made, card["classes"]))
-        written.append("images.npz")
+        npz.finish(folder / arrays.NAME, _labels(made, card["classes"]))
+        written.append(arrays.NAME)
     written += sheets.write(shown, folder)
     (folder / "card.md").write_text(tables.card_text(card), encoding="utf-8")
 

@@ -13,13 +13,11 @@ from functools import lru_cache
 from typing import BinaryIO
 
 from medsyn.ingest.source import Refused, most_bytes
+from medsyn.packing import MAX_RATIO, is_bomb
 
 MAX_MEMBERS = 2**19
 MAX_DIRECTORY = 2**26
 """Bytes of an archive's own list of members: with it, a worker stays below 1 GiB."""
-MAX_RATIO = 500
-"""Packing that no scan reaches: deflate's best is 1,032, and that only for nothing but zeros."""
-RATIO_FROM = 2**26
 IN_MEMORY = 2**26
 """Bytes of a member above which it waits in a temporary file without a name."""
 _NOT_OF_SCANS = ("[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF")
@@ -126,7 +124,7 @@ def _refusal(entry: zipfile.ZipInfo, limit: int) -> Refused | None:
         return Refused("unknown_compression", "packed in a way that is not read: unpack the archive", "failed")
     if entry.file_size > limit:
         return Refused("too_large", f"declared as more than {limit >> 20} MiB (--max-pixels)", "failed")
-    if entry.file_size > RATIO_FROM and entry.file_size > MAX_RATIO * entry.compress_size:
+    if is_bomb(entry):
         return Refused("zip_bomb", f"packed to less than 1/{MAX_RATIO}, as no scan is", "quarantined")
     return None
 

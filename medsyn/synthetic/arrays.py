@@ -10,12 +10,10 @@ from typing import IO
 import numpy as np
 
 from medsyn.errors import DataError
+from medsyn.packing import is_bomb
 
 NAME = "images.npz"
 MEMBER = "train_images.npy"
-MAX_RATIO = 500
-"""Packing that no image reaches: deflate's best is 1,032, and that only for nothing but zeros."""
-RATIO_FROM = 2**26
 
 
 def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
@@ -51,7 +49,7 @@ def check_images(file: Path, n: int) -> None:
         raise _wrong(file, f"cannot be read ({type(error).__name__})") from None
     if shape[0] != n:
         raise _wrong(file, f"holds {shape[0]} images, its manifest {n}")
-    if entry.file_size != size or entry.file_size > max(RATIO_FROM, MAX_RATIO * entry.compress_size):
+    if entry.file_size != size or is_bomb(entry):
         raise _wrong(file, "holds other pixels than it says")
 
 

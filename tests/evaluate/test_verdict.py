@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medsyn.evaluate import statistics, verdict
-from medsyn.evaluate.measures import scores, scoring
+from medsyn.evaluate.measures import scoring
+from medsyn.evaluate.measures.decisions import choose_offsets, decide
 from medsyn.evaluate.results import MEASURES, Estimate
 
 SEEDS = 5
@@ -56,7 +57,7 @@ class Bench:
         ranked = p.copy()
         if bias:  # the same ranking, probabilities of class 1 pushed down
             p = np.stack([1 - p[..., 1] * (1 - bias), p[..., 1] * (1 - bias)], 2)
-        tuned = [scores.decide(q, scores.choose_offsets(q, self.labels)) for q in ranked]
+        tuned = [decide(q, choose_offsets(q, self.labels)) for q in ranked]
         made = [scoring.score(p, d, self.labels, self.units, self.weights) for d in (np.stack(tuned), p.argmax(2))]
         return verdict.Judged(
             setting="all data",

@@ -15,12 +15,13 @@ from medsyn.augment.making import Unit, drawn
 from medsyn.augment.verification import records
 from medsyn.augment.verification.card import Card
 from medsyn.augment.verification.files import Paths
-from medsyn.augment.verification.npz import NAME, NpzImages
+from medsyn.augment.verification.npz import NpzImages
 from medsyn.augment.verification.results import Finding, Names
 from medsyn.compute import numpy_rng, single_threaded
 from medsyn.errors import DataError
 from medsyn.generator import Generator
 from medsyn.progress import Progress
+from medsyn.synthetic import arrays
 from medsyn.synthetic.manifest import SINGLE
 from medsyn.synthetic.marks import says_synthetic
 from medsyn.synthetic.reading import read_image
@@ -63,11 +64,11 @@ class Images:
             What is wrong.
         """
         number = min(n, max(LEAST, round(share * n)))
-        if n and "npz" in self.card.formats and not self.named.lacks([NAME]):
+        if n and "npz" in self.card.formats and not self.named.lacks([arrays.NAME]):
             try:
-                self._npz = NpzImages(self.folder / NAME, n)
+                self._npz = NpzImages(self.folder / arrays.NAME, n)
             except DataError as error:
-                self._npz_fault = Finding("images", f"{NAME} {error.what}")
+                self._npz_fault = Finding("images", f"{arrays.NAME} {error.what}")
         size = len(self.card.classes) * (self.model.batch if self.model else 1)
         label = f"making {number} images again" if self.model else f"reading {number} images"
         with progress.task(label, number) as task:
@@ -113,9 +114,9 @@ class Images:
             try:
                 pixels, label = self._npz.image(row["row"])
             except DataError as error:
-                self._npz, self._npz_fault = None, Finding("images", f"{NAME} {error.what}")
+                self._npz, self._npz_fault = None, Finding("images", f"{arrays.NAME} {error.what}")
                 return
-            name = f"{NAME} row {row['row']}"
+            name = f"{arrays.NAME} row {row['row']}"
             if self.card.classes[label : label + 1] != [row["label"]]:
                 self._differ.add(f"{name} (label)")
             yield name, pixels

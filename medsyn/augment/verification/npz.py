@@ -8,8 +8,6 @@ import numpy as np
 
 from medsyn.errors import DataError
 
-NAME = "images.npz"
-
 
 class NpzImages:
     """Images and labels of a set's images.npz.

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from medsyn.evaluate.inputs.sample import Sample
-from medsyn.evaluate.measures.scores import auroc
+from medsyn.evaluate.measures.ranking import auroc
 from medsyn.evaluate.results import Estimate, Labels
 from medsyn.evaluate.statistics import bootstrap_weights
 

@@ -10,7 +10,7 @@ from scipy.special import gammaln
 
 from medsyn.compute import numpy_rng
 from medsyn.evaluate.inputs.sample import Sample
-from medsyn.evaluate.measures.scores import auroc
+from medsyn.evaluate.measures.ranking import auroc
 from medsyn.evaluate.results import Estimate, Membership
 from medsyn.evaluate.statistics import bootstrap_weights
 from medsyn.metrics.fidelity import distances

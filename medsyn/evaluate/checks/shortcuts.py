@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from medsyn.evaluate.measures.scores import auroc
+from medsyn.evaluate.measures.ranking import auroc
 from medsyn.evaluate.results import Estimate, Shortcut
 from medsyn.evaluate.statistics import bootstrap_weights
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from medsyn.evaluate.classifiers.augmentation import augmented_copies
 from medsyn.evaluate.classifiers.base import Balance, Task
 from medsyn.evaluate.classifiers.sampling import oversampled
-from medsyn.evaluate.measures.scores import auroc
+from medsyn.evaluate.measures.ranking import auroc
 from medsyn.metrics.features import extractor
 
 STRENGTHS = (0.001, 0.01, 0.1)

@@ -16,7 +16,9 @@ from medsyn.evaluate.comparison.group import Group
 from medsyn.evaluate.comparison.places import order_of_tests
 from medsyn.evaluate.comparison.training import Engine, Job
 from medsyn.evaluate.inputs.images import Images
-from medsyn.evaluate.measures import scores, scoring
+from medsyn.evaluate.measures import scoring
+from medsyn.evaluate.measures.decisions import choose_offsets, decide
+from medsyn.evaluate.measures.ranking import auroc
 from medsyn.progress import Progress
 
 
@@ -135,7 +137,7 @@ class Utility:
             [
                 np.mean(
                     [
-                        scores.auroc(self.engine.val(job), self.engine.cells(job.where).val.labels)[0]
+                        auroc(self.engine.val(job), self.engine.cells(job.where).val.labels)[0]
                         for job in group.jobs(plan, [repeat])
                     ]
                 )
@@ -160,13 +162,12 @@ class Utility:
             cells = [self.engine.cells(job.where) for job in jobs]
             images, folds, order = order_of_tests(cells)
             offsets = [
-                scores.choose_offsets(self.engine.val(job), cell.val.labels)
-                for job, cell in zip(jobs, cells, strict=True)
+                choose_offsets(self.engine.val(job), cell.val.labels) for job, cell in zip(jobs, cells, strict=True)
             ]
             read = [self.engine.test(job) for job in jobs]
             for kind in ("test", "external") if self.engine.external is not None else ("test",):
                 here = [p[kind] for p in read]
-                decided = [scores.decide(p, o) for p, o in zip(here, offsets, strict=True)]
+                decided = [decide(p, o) for p, o in zip(here, offsets, strict=True)]
                 prefix = "" if kind == "test" else "external "
                 place = order if kind == "test" else slice(None)
                 found[f"{prefix}p"].append(np.concatenate(here)[place])
@@ -249,4 +250,4 @@ class Utility:
         """AUROC of the chosen control on the test images of the first cell alone, mean over repeats."""
         labels = self.engine.cells((group.setting.name, 0, 0)).test.labels
         jobs = [group.jobs(group.pair[1], [repeat])[0] for repeat in group.repeats]
-        return float(np.mean([scores.auroc(self.engine.test(job)["test"], labels)[0] for job in jobs]))
+        return float(np.mean([auroc(self.engine.test(job)["test"], labels)[0] for job in jobs]))

@@ -70,6 +70,27 @@ class Ranked:
         return _height(_rates(self.up[:, ::-1]), _rates(self.down[:, ::-1]), 1 - sensitivity)
 
 
+def auroc(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Area under the ROC curve: of class 1 with two classes, else the mean of one class against the rest.
+
+    Args:
+        probabilities: ``[n, K]``.
+        labels: ``[n]``.
+        weights: How often each image counts, one row a bootstrap draw, ``[B, n]``; None for once each.
+
+    Returns:
+        ``[B]`` (``[1]`` without weights); NaN where a draw lacks a class or its rest.
+    """
+    weights = np.ones((1, len(labels))) if weights is None else weights
+    classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+    found = []
+    for c in classes:
+        ranked = Ranked.of(probabilities[:, c], labels == c, weights)
+        pairs = ranked.positives * ranked.negatives
+        found.append(np.divide(ranked.wins(), pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
+    return np.mean(found, axis=0)
+
+
 def _rates(weight: np.ndarray) -> np.ndarray:
     total = weight.sum(1, keepdims=True)
     rates = np.divide(weight.cumsum(1), total, out=np.full(weight.shape, np.nan), where=total > 0)

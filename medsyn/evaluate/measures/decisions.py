@@ -1,38 +1,21 @@
-"""Ranking and decisions of a classifier on one split, also under bootstrap weights."""
+"""From probabilities to decisions, and how many of them are right, also under bootstrap weights."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from medsyn.evaluate.measures.ranking import Ranked
-
 GRID = np.linspace(-4, 4, 81)
 """Offsets tried for a class of a multi-class problem, in log probability."""
 
 
-def auroc(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Area under the ROC curve: of class 1 with two classes, else the mean of one class against the rest.
+def balanced_accuracy(decisions: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean sensitivity over the classes, ``[B]``.
 
     Args:
-        probabilities: ``[n, K]``.
+        decisions: Class indices ``[n]``.
         labels: ``[n]``.
         weights: How often each image counts, one row a bootstrap draw, ``[B, n]``; None for once each.
-
-    Returns:
-        ``[B]`` (``[1]`` without weights); NaN where a draw lacks a class or its rest.
     """
-    weights = np.ones((1, len(labels))) if weights is None else weights
-    classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    found = []
-    for c in classes:
-        ranked = Ranked.of(probabilities[:, c], labels == c, weights)
-        pairs = ranked.positives * ranked.negatives
-        found.append(np.divide(ranked.wins(), pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
-    return np.mean(found, axis=0)
-
-
-def balanced_accuracy(decisions: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean sensitivity over the classes, ``[B]``; arguments as in `auroc`, ``decisions`` are class indices ``[n]``."""
     weights = np.ones((1, len(labels))) if weights is None else weights
     rates = []
     for c in np.unique(labels):
