@@ -2,8 +2,9 @@
 
 Two stages. The coarse one compares every query with every reference at `COARSE` px. The fine one aligns the best
 candidates alone, at `FINE` px and under several low-passes. n queries among m references cost n m products of 50 views
-of 14 x 14 px and n x `CANDIDATES` fine alignments: linear in both. Memory holds the coarse references (784 bytes each)
-and chunks of everything else.
+of 14 x 14 px, or of their principal components where there are many references (`Shortlist`), and n x `CANDIDATES` fine
+alignments: linear in both. Memory holds the coarse references (784 bytes each), their components (at most 260) and
+chunks of everything else.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from functools import cache
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from medsyn.metrics.shortlist import Shortlist
 
 COARSE = 16
 COARSE_WIDTH = 0.8
@@ -47,6 +50,14 @@ POOL = 256
 
 BUDGET = 4_000_000
 """Numbers held at once."""
+
+MANY = 8192
+"""References from which products are spared, see `Shortlist`."""
+
+TOGETHER = 64
+"""Queries compared at once where they are, fewer where they and the references are more than `HELD` pairs."""
+
+HELD = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,7 @@ class Gallery:
         views: np.ndarray | None = None,
     ) -> None:
         self._read = references if callable(references) else references.__getitem__
+        self._shortlist: Shortlist | None = None
         self.units, m = units, len(units) if callable(references) else len(references)
         self.views = (
             np.concatenate([self._coarse(i, min(i + 1024, m)) for i in range(0, m, 1024)]) if (views is None) else views
@@ -96,7 +108,7 @@ class Gallery:
         return _still(_shrunk(part, COARSE), COARSE_WIDTH, COARSE_SHIFTS).numpy()
 
     def coarse(self, queries: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Coarse distances in chunks, ``(rows of queries, float32 [rows, m])``: ``sqrt(2 - 2 r)``.
+        """Coarse distances to all references in chunks, ``(rows of queries, float32 [rows, m])``: ``sqrt(2 - 2 r)``.
 
         Blind to brightness and contrast, to mirroring and to a shift by 1/16 of the side.
 
@@ -124,10 +136,7 @@ class Gallery:
         )[1]
         codes, own_codes = codes[: len(self.units)], codes[len(self.units) :]
         found: list[Nearest] = []
-        for part, distance in self.coarse(queries):
-            if own is not None:
-                distance[own_codes[part][:, None] == codes] = np.inf
-            chosen = _candidates(distance, codes)
+        for part, chosen in self._candidates(queries, codes, own_codes if own is not None else None):
             for start in range(0, len(chosen), 128):
                 rows = chosen[start : start + 128]
                 first = part.start + start
@@ -136,6 +145,35 @@ class Gallery:
         if not found:
             return Nearest(np.zeros(0, int), *(np.zeros(0) for _ in fields[1:]))
         return Nearest(*(np.concatenate([getattr(f, name) for f in found]) for name in fields))
+
+    def _candidates(
+        self, queries: np.ndarray, codes: np.ndarray, own: np.ndarray | None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """References to align queries with, in chunks: ``(rows of queries, their places int64 [rows, CANDIDATES])``."""
+        if (spared := self._spared()) is None:
+            for part, distance in self.coarse(queries):
+                if own is not None:
+                    distance[own[part][:, None] == codes] = np.inf
+                pool = min(POOL, distance.shape[1])
+                order = np.argpartition(distance, pool - 1, axis=1)[:, :pool]
+                yield part, _candidates(order, np.take_along_axis(distance, order, 1), codes)
+            return
+        together = max(1, min(TOGETHER, HELD // len(self.views)))
+        for start in range(0, len(queries), together):
+            part = slice(start, min(start + together, len(queries)))
+            small = _shrunk(queries[part], COARSE)
+            views = torch.stack(list(_views(small, COARSE_WIDTH, COARSE_SHIFTS)))
+            passed = None if own is None else torch.from_numpy(np.asarray(own[part, None] == codes))
+            best, r = spared.best(views, POOL, passed)
+            yield part, _candidates(best.numpy(), _distance(r).numpy(), codes)
+
+    def _spared(self) -> Shortlist | None:
+        """What spares most of the products, where there are enough references for it."""
+        if len(self.views) < MANY:
+            return None
+        if self._shortlist is None:
+            self._shortlist = Shortlist(torch.from_numpy(self.views))
+        return self._shortlist if self._shortlist.pays else None
 
     def _aligned(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Fine distances of queries to their candidates, float32 ``[n, k, len(WIDTHS)]``; infinite where none is."""
@@ -160,21 +198,21 @@ def nearest(queries: np.ndarray, references: np.ndarray, units: np.ndarray, own:
     return Gallery(references, units).nearest(queries, own)
 
 
-def _candidates(distance: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """The nearest references, half of them whoever they are of, half of subjects that are not among those; -1: none."""
-    pool = min(POOL, distance.shape[1])
-    order = np.argpartition(distance, pool - 1, axis=1)[:, :pool]
-    order = np.take_along_axis(order, np.argsort(np.take_along_axis(distance, order, 1), axis=1), 1)
-    half = CANDIDATES // 2
-    out = np.full((len(order), CANDIDATES), -1)
-    out[:, : min(half, pool)] = order[:, :half]
-    for i, row in enumerate(order):
-        _, firsts = np.unique(codes[row], return_index=True)
-        others = np.sort(firsts[~np.isin(codes[row][firsts], codes[row[:half]])])[: CANDIDATES - half]
-        out[i, half : half + len(others)] = row[others]
-    excluded = ~np.isfinite(np.take_along_axis(distance, np.maximum(out, 0), 1))
-    out[excluded] = -1
-    return out
+def _candidates(order: np.ndarray, distance: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Of the nearest references and their distances ``[n, k]``: half whoever they are of, half of subjects that are not
+    among those; -1: none."""
+    sorting = np.argsort(distance, axis=1)
+    order, distance = np.take_along_axis(order, sorting, 1), np.take_along_axis(distance, sorting, 1)
+    pool, half = order.shape[1], CANDIDATES // 2
+    places = np.full((len(order), CANDIDATES), -1)
+    places[:, : min(half, pool)] = np.arange(min(half, pool))
+    for i, row in enumerate(codes[order]):
+        _, firsts = np.unique(row, return_index=True)
+        others = np.sort(firsts[~np.isin(row[firsts], row[:half])])[: CANDIDATES - half]
+        places[i, half : half + len(others)] = others
+    there = np.maximum(places, 0)
+    possible = (places >= 0) & np.isfinite(np.take_along_axis(distance, there, 1))
+    return np.where(possible, np.take_along_axis(order, there, 1), -1)
 
 
 def _compare(rows: np.ndarray, distance: np.ndarray, codes: np.ndarray) -> Nearest:
