@@ -36,6 +36,7 @@ COMMANDS = (
     "fuzz_foreign.py --cases 20000",
     "near_duplicates.py",
     "train_speed.py",
+    "copy_search.py",
     "cost_curves.py --sizes 1000 10000 100000 1000000",
     "demo.py",
     "help_time.py --runs 20",

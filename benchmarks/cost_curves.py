@@ -6,8 +6,10 @@
 Tiny images (16 x 16 pixels, a faint disc in one class of two, noise of low frequency), each of a patient of its own. A
 stage is the command that a user types, in a process of its own; a training's budget does not grow with the data, so
 what grows is what it reads, and an evaluation's trainings are kept short for the same reason. Memory is the largest
-resident set of any one of its processes. The model of the extrapolation is a fixed cost and one an image, from
-the two largest sizes measured.
+resident set of any one of its processes. The model of the extrapolation is a fixed cost and one an image, of the time
+of `augment` and `evaluate` also one for every pair of images (synthetic ones are compared with training images), none
+of them negative, with the least relative errors at the sizes measured; `exponent` tells how a cost grew between the two
+largest of them (1: with their number).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import zoom
+from scipy.optimize import nnls
 
 from medsyn import compute
 
@@ -33,6 +36,10 @@ ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "cost_curves.json"
 SIDE = 16
 FAR = 10**8
+PAIRS = ("augment", "evaluate")
+"""Stages that compare synthetic images with training images."""
+LIMITS = {"seconds": 7 * 86400.0, "peak_mib": 24 * 1024.0, "disk_mb": 1e6}
+"""Where a stage breaks: a week, 24 GiB in one process, a terabyte of its own."""
 STAGES = {
     "ingest": ["{scans}", "--modality", "xray", "--size", SIDE],
     "train-gan": ["--budget", "2kimg"],
@@ -138,17 +145,36 @@ def size(folder: Path) -> int:
 
 
 def extrapolated(rows: list[dict[str, Any]], stage: str) -> dict[str, Any] | None:
-    """What a stage would cost at `FAR` images."""
+    """What a stage would cost at `FAR` images, and at how many images it would reach a limit."""
     own = [row for row in rows if row["stage"] == stage]
     if len(own) < 2:
         return None
-    small, large = own[-2:]
-    found = {}
-    for key in ("seconds", "peak_mib", "disk_mb"):
-        each = max(0.0, (large[key] - small[key]) / (large["n"] - small["n"]))
-        found[key] = round(large[key] + each * (FAR - large["n"]), 1)
-        found[f"{key}_an_image"] = float(f"{each:.3g}")
+    found: dict[str, Any] = {}
+    for cost, limit in LIMITS.items():
+        n, costs = (np.array([row[key] for row in own], float) for key in ("n", cost))
+        pairs = cost == "seconds" and stage in PAIRS and len(own) > 2
+        powers = np.array([0, 1, 2] if pairs else [0, 1])
+        terms, error = nnls((n[:, None] / n[-1]) ** powers / costs[:, None], np.ones(len(own)))
+        terms = np.pad(terms / n[-1] ** powers.astype(float), (0, 3 - len(powers)))
+        found[cost] = {
+            "far": float(f"{terms @ [1, FAR, FAR**2]:.3g}"),
+            "each": [float(f"{term:.3g}") for term in terms],
+            "relative_error": round(float(error / np.sqrt(len(own))), 3),
+            "exponent": round(float(np.log(costs[-1] / costs[-2]) / np.log(n[-1] / n[-2])), 2),
+            "limit": limit,
+            "reached_at": reached(terms, limit),
+        }
     return found
+
+
+def reached(terms: np.ndarray, limit: float) -> float | None:
+    """Images at which a cost reaches a limit, to two digits; None: not below a million times `FAR`."""
+    fixed, each, pair = (float(term) for term in terms)
+    if pair > 0:
+        n = (np.sqrt(each**2 + 4 * pair * max(limit - fixed, 0)) - each) / (2 * pair)
+    else:
+        n = max(limit - fixed, 0) / each if each > 0 else np.inf
+    return float(f"{n:.2g}") if n < 1e6 * FAR else None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 from generators_page import section as generators
 from page_augment import augment, filter_null, platforms, selection, selection_worth
+from page_costs import copy_search
 from page_costs import section as cost_curves
 from page_ingest import dicom_agreement, fuzz, fuzz_foreign, fuzz_labels, ingest, near_duplicates
 from page_training import health
@@ -263,6 +264,7 @@ SECTIONS = (
     ("fuzz_foreign", fuzz_foreign),
     ("near_duplicates", near_duplicates),
     ("train_speed", train_speed),
+    ("copy_search", copy_search),
     ("cost_curves", cost_curves),
     ("demo", demo),
     ("help_time", help_time),
