@@ -108,7 +108,7 @@ def _precision(asked: str, device: torch.device) -> str:
 def monitor_of(material: Material, samples: int, device: torch.device) -> Monitor | None:
     if not material.can_monitor:
         return None
-    return Monitor(material.tune_images, material.tune_labels, material.tune_units, samples, device)
+    return Monitor(material.watched_images, material.watched_labels, material.watched_units, samples, device)
 
 
 def fitted(plan: Plan, material: Material) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

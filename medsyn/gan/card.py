@@ -132,7 +132,7 @@ def _origin(material: Material) -> dict[str, Any]:
 def _split(material: Material, split: str) -> dict[str, Any]:
     """Counts of one split, all and by class, and of its subjects by covariate."""
     rows = material.train if split == "train" else material.tune
-    labels = material.train_labels if split == "train" else material.tune_labels
+    labels = material.dataset.labels(rows)
     table = material.dataset.table.loc[rows]
     counts = np.bincount(labels, minlength=len(material.dataset.classes)).tolist()
     groups = {}

@@ -23,6 +23,8 @@ MIN_IMAGES = 20
 MIN_PER_CLASS = 2
 FEW, RARE = 20_000, 1_000
 """Images by which a first stage is fitted and collapse is told: more change neither, but take gigabytes."""
+WATCHED, WATCHED_RARE = 4_000, 200
+"""Images of `tune` that every look compares with: its cost grows with their square."""
 
 SUBJECTS = pa.schema([pa.field("subject", pa.string(), nullable=False), pa.field("unit", pa.string(), nullable=False)])
 
@@ -84,12 +86,21 @@ class Material:
     @cached_property
     def few(self) -> np.ndarray:
         """Places in `train` of what is looked at all at once: all, or `FEW` at random and `RARE` of every class."""
-        if len(self.train) <= FEW:
-            return np.arange(len(self.train))
-        order = numpy_rng("few", self.dataset.digest).permutation(len(self.train))
-        labels, share = self.train_labels[order], FEW / len(self.train)
-        of_class = (order[labels == c] for c in range(len(self.dataset.classes)))
-        return np.sort(np.concatenate([rows[: max(RARE, int(share * len(rows)))] for rows in of_class]))
+        return self._drawn("few", self.train_labels, FEW, RARE)
+
+    @cached_property
+    def watched(self) -> np.ndarray:
+        """Images of `tune` that looks compare with: all, or `WATCHED` at random and `WATCHED_RARE` of every class."""
+        return self.tune[self._drawn("watched", self.dataset.labels(self.tune), WATCHED, WATCHED_RARE)]
+
+    def _drawn(self, what: str, labels: np.ndarray, most: int, of_each: int) -> np.ndarray:
+        """Places of some images, sorted: all, or ``most`` at random, but ``of_each`` class where it has as many."""
+        if len(labels) <= most:
+            return np.arange(len(labels))
+        order = numpy_rng(what, self.dataset.digest).permutation(len(labels))
+        share = most / len(labels)
+        of_class = (order[labels[order] == c] for c in range(len(self.dataset.classes)))
+        return np.sort(np.concatenate([places[: max(of_each, int(share * len(places)))] for places in of_class]))
 
     @cached_property
     def few_images(self) -> np.ndarray:
@@ -110,17 +121,18 @@ class Material:
         return self.dataset.labels(self.train)
 
     @cached_property
-    def tune_images(self) -> np.ndarray:
-        return self.dataset.images(self.tune)
+    def watched_images(self) -> np.ndarray:
+        """Those of `watched`: float32 ``[n, C, H, W]`` in [0, 1]."""
+        return self.dataset.images(self.watched)
 
     @cached_property
-    def tune_labels(self) -> np.ndarray:
-        return self.dataset.labels(self.tune)
+    def watched_labels(self) -> np.ndarray:
+        return self.dataset.labels(self.watched)
 
     @property
-    def tune_units(self) -> np.ndarray:
+    def watched_units(self) -> np.ndarray:
         """What each of them was split by."""
-        return self.dataset.subjects(self.tune)
+        return self.dataset.subjects(self.watched)
 
     @property
     def can_monitor(self) -> bool:

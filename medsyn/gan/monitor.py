@@ -43,7 +43,7 @@ class Monitor:
     """Compares samples with the tune split.
 
     Args:
-        images: The tune images, float32 ``[n, C, H, W]`` in [0, 1], n >= `MIN_REFERENCE`.
+        images: Images of tune, float32 ``[n, C, H, W]`` in [0, 1], n >= `MIN_REFERENCE`.
         labels: int64 ``[n]``; samples are asked for in the same proportions.
         units: What tune was split by, ``[n]``: images of one unit may be of one patient.
         samples: Number of samples of every check, the same candidates each time.

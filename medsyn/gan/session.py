@@ -80,8 +80,8 @@ class Session:
         self._logged = 0
         few = map(torch.from_numpy, (material.few_images, material.few_labels)) if world.main else None
         self._samples = Samples(*few) if few else None
-        self._tune_images = torch.tensor(material.tune_images[:GAP_IMAGES], device=self.device)
-        self._tune_labels = torch.tensor(material.tune_labels[:GAP_IMAGES], device=self.device)
+        self._tune_images = torch.tensor(material.watched_images[:GAP_IMAGES], device=self.device)
+        self._tune_labels = torch.tensor(material.watched_labels[:GAP_IMAGES], device=self.device)
 
     @property
     def plan(self) -> Plan:
