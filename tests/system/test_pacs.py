@@ -89,6 +89,7 @@ def test_a_server_that_refuses_what_it_has(workspace, orthanc, proxy, allowed, w
     proxy.rule = rule
     assert sending.send(path, proxy.url).sent == 12
     assert orthanc.count() == 12
+    assert len(conflict["00081198"]["Value"]) == 5
 
 
 def test_the_server_is_killed_and_comes_back_within_one_command(workspace, orthanc, proxy, allowed):

@@ -211,6 +211,7 @@ def test_what_is_cut_off_is_fetched_again(tmp_path, workspace, orthanc, proxy, a
     assert result.outcomes["ingested"] == 15
     assert result.reasons == {"not_fetched": 1}
     assert len(waits) == 2
+    assert [fetched(proxy).count(uids[i]) for i in (3, 4, 5)] == [2, 2, 1]
     # A failure is tried anew.
     proxy.rule = lambda request: None
     proxy.requests.clear()
