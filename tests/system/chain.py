@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,10 @@ STAGES = {
     "augment": AugmentOptions(n=20, formats=["png"], balance="equal", workers=1, threads=1, keep_all=True),
     "evaluate": EvaluateOptions(seeds=2, steps=2, ratios=[0.5], classical="without", bootstrap=100, threads=1),
 }
+PIPELINE = json.dumps(
+    {"name": "chain", "stages": [{stage: given.model_dump(exclude_unset=True)} for stage, given in STAGES.items()]}
+)
+"""They as a pipeline: JSON is YAML."""
 
 
 class Listener:

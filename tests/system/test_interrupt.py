@@ -6,42 +6,51 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from commands import MINI, medsyn, snapshot, start
+from chain import PIPELINE, STAGES, journals
+from commands import medsyn, snapshot, start, until
 
 from medsyn.data import Dataset
 from medsyn.synthetic import SyntheticSet
-from medsyn.workspace import DATASET, EVALUATION, GENERATOR, SYNTHETIC, Workspace, read_json
+from medsyn.workspace import DATASET, EVALUATION, GENERATOR, KINDS, SYNTHETIC, Workspace, read_json
 
 pytestmark = pytest.mark.system
 
 MOMENTS = int(os.environ.get("MEDSYN_TEST_KILLS", "4"))
 
 
-def test_killed_at_random_moments(tmp_path: Path):
-    (tmp_path / "mini.yaml").write_text(MINI)
-    begin = time.monotonic()
-    first = medsyn("run", "mini.yaml", cwd=tmp_path)
-    whole = time.monotonic() - begin
-    assert first.returncode == 0, first.stdout + first.stderr
-    rng = random.Random(0)
+def begun(stage: int, workspace: Workspace) -> Callable[[], bool]:
+    """Whether the run that is about to start has come to this of its stages."""
+    if stage == 0:  # its run in MLflow is open
+        earlier = set(journals(workspace))
+        return lambda: bool(set(journals(workspace)) - earlier)
+    before = KINDS[stage - 1]
+    n = len(workspace.all(before))
+    return lambda: len(workspace.all(before)) > n
+
+
+def test_ended_at_random_moments_of_every_stage(workspace: Workspace) -> None:
+    folder, rng = workspace.path.parent, random.Random(0)
+    (folder / "chain.yaml").write_text(PIPELINE)
+    command = ("run", "chain.yaml", "-w", workspace.path)
     for number in range(MOMENTS):
-        process = start("run", "mini.yaml", cwd=tmp_path)
-        time.sleep(rng.uniform(0.05, 1) * whole)
-        sent = signal.SIGKILL if number % 2 else signal.SIGINT
-        if process.poll() is None:
-            os.killpg(process.pid, sent)
+        stage, sent = number % len(STAGES), (signal.SIGINT, signal.SIGKILL)[(number + number // len(STAGES)) % 2]
+        there, started = begun(stage, workspace), time.monotonic()
+        process = start(*command, cwd=folder)
+        until(process, there)
+        # A share of the time that it took to come there: well before the end, however fast the machine is.
+        time.sleep(rng.uniform(0, 0.2) * (time.monotonic() - started))
+        os.killpg(process.pid, sent)
         output, _ = process.communicate(timeout=120)
-        assert process.returncode in (0, 130, -signal.SIGKILL, -signal.SIGINT), output
+        assert process.returncode == (130 if sent == signal.SIGINT else -signal.SIGKILL), output
         assert "Traceback" not in output, output
-        check_whole(Workspace(tmp_path / "medsyn-workspace"))
-    last = medsyn("run", "mini.yaml", cwd=tmp_path)
+        check_whole(workspace)
+    last = medsyn(*command, cwd=folder)
     assert last.returncode == 0, last.stdout + last.stderr
-    check_whole(Workspace(tmp_path / "medsyn-workspace"))
-    left = {name for name in snapshot(tmp_path / "medsyn-workspace") if ".partial-" in name}
-    assert not left
+    check_whole(workspace)
+    assert not {name for name in snapshot(workspace.path) if ".partial-" in name}
 
 
 def check_whole(workspace: Workspace) -> None:
@@ -60,6 +69,6 @@ def check_whole(workspace: Workspace) -> None:
     for path in workspace.all(EVALUATION):
         assert read_json(path / EVALUATION.main_file)["verdict"]["decision"]
         assert (path / "report.html").stat().st_size > 10_000
-    for kind in (DATASET, GENERATOR, SYNTHETIC, EVALUATION):
+    for kind in KINDS:
         visible = {p for p in (workspace.path / kind.folder).iterdir() if not p.name.startswith(".")}
         assert visible == set(workspace.all(kind)), "a visible folder without its main file"
