@@ -161,11 +161,11 @@ def test_ten_million_images_on_a_small_disk(disk: Workspace, typed: Typed, optio
 
 
 def test_a_read_only_disk(disk: Workspace, typed: Typed) -> None:
-    remount = ["mount", "-o", "remount,ro", disk.path.parent]
-    subprocess.run(remount, check=True)
-    code, error = typed(disk, "--n", 8)
-    assert code == 5
-    assert "read-only" in error
+    for mode, code, says in [("ro", 5, "read-only"), ("rw", 0, "")]:
+        subprocess.run(["mount", "-o", f"remount,{mode}", disk.path.parent], check=True)
+        found, error = typed(disk, "--n", 8)
+        assert found == code
+        assert says in error
 
 
 def test_files_that_may_not_grow(workspace: Workspace, ready: Workspace, typed: Typed) -> None:
@@ -208,6 +208,7 @@ def test_a_folder_that_may_not_be_written(ready: Workspace, typed: Typed) -> Non
         assert code == 5
         assert "permission denied" in error
         assert hidden(workspace) == []
+        assert typed(workspace, "--n", 8) == (0, "")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a folder of another user: only root can make one")
@@ -216,6 +217,7 @@ def test_a_folder_that_may_not_be_read(workspace: Workspace, typed: Typed) -> No
         code, error = typed(workspace, "--n", 8)
     assert code == 5
     assert "permission denied" in error
+    assert typed(workspace, "--n", 8) == (0, "")
 
 
 # ---- what is asked for

@@ -11,6 +11,11 @@ import pytest
 from commands import NARROW, medsyn, snapshot
 from PIL import Image
 
+from medsyn import stages, tracking
+from medsyn.config import IngestOptions
+from medsyn.data import Dataset
+from medsyn.workspace import DATASET, Workspace
+
 pytestmark = pytest.mark.system
 
 
@@ -119,11 +124,18 @@ def small_disk(tmp_path, request):
 
 @pytest.mark.parametrize("small_disk", [6], indirect=True)
 def test_disk_full_while_ingesting(tmp_path, small_disk):
-    workspace = small_disk / "workspace"
-    arguments = ("--sample-subjects", 120, "--size", 64, "--workers", 1, "--workspace", workspace)
+    workspace = Workspace(small_disk / "workspace")
+    arguments = ("--sample-subjects", 120, "--size", 64, "--workers", 1, "--workspace", workspace.path)
     check(medsyn("ingest", *arguments, cwd=tmp_path), 5, "full")
-    assert not snapshot(workspace)
-    shutil.rmtree(workspace)
+    assert not snapshot(workspace.path)
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    done = medsyn("ingest", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    undisturbed = Workspace(tmp_path / "undisturbed").create()
+    shutil.copy(workspace.private / "project.key", undisturbed.private)
+    with tracking.off():
+        alone = stages.run("ingest", IngestOptions(sample_subjects=120, size=64, workers=1), undisturbed)
+    assert Dataset.open(workspace.latest(DATASET)).digest == Dataset.open(alone.path).digest
 
 
 @pytest.mark.parametrize("small_disk", [64], indirect=True)
