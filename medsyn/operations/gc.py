@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import time
@@ -217,6 +218,8 @@ def _remove(workspace: Workspace, one: Removable) -> bool:
             _away(workspace, one)
             if one.lock.name.startswith("."):  # of this one thing, not of a kind of cache
                 one.lock.unlink(missing_ok=True)
+            else:  # it stays, and is no new one that a process is about to take
+                os.utime(one.lock, (0, 0))
             return True
         return False
 

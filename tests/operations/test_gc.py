@@ -123,6 +123,13 @@ def test_a_living_process_keeps_what_it_makes_and_the_cache(workspace: Workspace
     assert {one.path for one in collect(workspace).removed} == {partial, workspace.path / "cache" / "features"}
 
 
+def test_a_result_can_be_named_right_after_the_cache_went(workspace: Workspace) -> None:
+    *_, made, _ = shelves.chain(workspace)
+    Cache(workspace).put("features", "ab" * 20, {"x": np.zeros(100)})
+    assert [one.path for one in collect(workspace).removed] == [workspace.path / "cache" / "features"]
+    assert [one.path for one in collect(workspace, ["synthetic/xray-001"]).removed] == [made]
+
+
 def test_a_lock_that_was_made_only_now_stays(workspace: Workspace) -> None:
     lock = _touched(workspace.path / "synthetic" / ".partial-xray-00000007.lock")
     assert not collect(workspace).removed
