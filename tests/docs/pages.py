@@ -51,7 +51,10 @@ def prose(page: Path) -> str:
 
 
 def arguments(line: str) -> list[list[str]]:
-    """What follows `medsyn` in a line of shell, for each time that it is called, by torchrun too."""
+    """What follows `medsyn` in a line of shell, for each time that it is called, by torchrun and in `$(...)` too."""
+    while inner := re.search(r"\$\(([^()]*)\)", line):
+        before, after = line[: inner.start()], line[inner.end() :]
+        line = f"{inner[1]}; {before}$RESULT{after}"
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
     lexer.whitespace_split = True
     calls: list[list[str]] = []

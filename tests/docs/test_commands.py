@@ -51,6 +51,11 @@ def test_there_are_commands():
     assert len(CALLS) > 40
 
 
+def test_commands_within_others_count():
+    assert arguments("a=$(medsyn status --json | jq .x) && medsyn gc") == [["status", "--json"], ["gc"]]
+    assert ("reference/operations.md", ["evaluate", "--json"]) in [(page, call) for page, _, call in CALLS]
+
+
 @pytest.mark.parametrize(("page", "line", "call"), CALLS, ids=[f"{page}: {line[:60]}" for page, line, _ in CALLS])
 def test_a_command_of_a_page(page: str, line: str, call: list[str]):
     command, rest = resolve(call)

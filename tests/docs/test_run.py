@@ -23,8 +23,16 @@ STUDY = {"README.md": ROOT / "README.md", **{page: PAGES / page for page in ("qu
 INGEST = {page: PAGES / page for page in ("how-to/bids.md", "how-to/medmnist.md", "reference/ingest.md")}
 MADE = {
     page: PAGES / page
-    for page in ("how-to/other-tools.md", "how-to/own-classifier.md", "reference/augment.md", "reference/train-gan.md")
+    for page in (
+        *("how-to/other-tools.md", "how-to/own-classifier.md", "reference/augment.md", "reference/evaluate.md"),
+        *("reference/operations.md", "reference/train-gan.md"),
+    )
 }
+BEFORE = {
+    "reference/evaluate.md": "medsyn evaluate && medsyn evaluate --margin 0.02",
+    "reference/operations.md": "medsyn train-gan",
+}
+"""What else a page takes for made."""
 SNIPPETS = {"how-to/own-classifier.md", "how-to/training-loop.md", "reference/train-gan.md"}
 """Pages whose Python has tests of its own."""
 LESS = {
@@ -41,6 +49,7 @@ LESS = {
     "/mnt/share/": "medsyn-workspace/synthetic/",
     "/models/": "medsyn-workspace/generators/",
     "xray-003": "xray-001",
+    "normal=15": "normal=10",
 }
 SMALLER = {
     "ingest": {"--size": "32"},
@@ -48,6 +57,8 @@ SMALLER = {
     "augment": {"--n": "12", "--keep-all": None},
     "evaluate": {"--seeds": "2", "--steps": "4", "--batch": "8", "--bootstrap": "100", "--classical": "without"},
 }
+FEWER = {"--sample-subjects": "30", "--train-subjects": "40", "--generator-budget": "0.2kimg"}
+"""Options that are made smaller only where a page has them."""
 
 
 def less(text: str) -> str:
@@ -70,9 +81,19 @@ def smaller(call: list[str]) -> list[str]:
         rest += ["--ratio", "0.5"]
     if "--balance" in rest:  # counts that add up to the twelve
         rest[rest.index("--balance") + 1] = re.sub(r"=\d+", "=6", rest[rest.index("--balance") + 1])
-    if "--sample-subjects" in rest:
-        rest[rest.index("--sample-subjects") + 1] = "30"
+    for option, value in FEWER.items():
+        if option in rest:
+            rest[rest.index(option) + 1] = value
     return [command, *rest]
+
+
+def run(line: str) -> list[str]:
+    """Run what a line of shell calls, in the current folder; the commands."""
+    calls = arguments(line)
+    for call in calls:
+        result = CliRunner().invoke(app, smaller(call))
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+    return [command for command, *_ in calls]
 
 
 def follow(page: Path) -> list[str]:
@@ -88,15 +109,12 @@ def follow(page: Path) -> list[str]:
             exec(less(block.text), {})
         else:
             for line in block.lines:
-                for call in arguments(line):
-                    result = CliRunner().invoke(app, smaller(call))
-                    assert result.exit_code == 0, f"{line}\n{result.output}"
-                    done.append(call[0])
+                done += run(line)
     return done
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coarse_features: None) -> Iterator[Path]:
     """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -107,7 +125,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, coarse_features: None) -> Path:
     """A workspace with a dataset, a generator and a set in every format."""
     workspace = fresh_workspace(tmp_path_factory.mktemp("made"), empty_store)
     images, labels = blobs(90, side=32)
@@ -141,6 +159,7 @@ def test_a_page_about_ingest(here: Path, page: str) -> None:
 def test_a_page_about_what_was_made(here: Path, made: Path, page: str) -> None:
     shutil.copytree(made, here / "medsyn-workspace")
     scans.elsewhere(here / "elsewhere", classes=("normal", "nodule"))
+    run(BEFORE.get(page, ""))
     assert follow(MADE[page])
 
 
