@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,14 +18,17 @@ from commands import MINI, NARROW, environment, medsyn
 pytestmark = pytest.mark.system
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7])(?:;\d+)*m")
+UNTOUCHED = "untouched"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A pipeline that was asked for JSON, and where it ran."""
+    """A pipeline that was asked for JSON, and where it ran; in `UNTOUCHED` beside the workspace, what it left."""
     folder = tmp_path_factory.mktemp("ran")
     (folder / "mini.yaml").write_text(MINI.replace("n: 40,", "n: 40, keep_all: true,"))
-    return folder, medsyn("--json", "run", "mini.yaml", cwd=folder)
+    done = medsyn("--json", "run", "mini.yaml", cwd=folder)
+    shutil.copytree(folder / "medsyn-workspace", folder / UNTOUCHED)
+    return folder, done
 
 
 def test_a_pipeline_answers_with_one_object(ran: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -47,7 +51,7 @@ def test_a_pipeline_answers_with_one_object(ran: tuple[Path, subprocess.Complete
 
 def test_status_of_a_real_workspace(ran: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = ran
-    done = medsyn("status", "--check", "--json", cwd=folder)
+    done = medsyn("status", "--check", "--json", "--workspace", UNTOUCHED, cwd=folder)
     assert done.returncode == 0, done.stderr
     told, kinds = json.loads(done.stdout), []
     below = told["results"]
@@ -69,6 +73,9 @@ def test_status_of_a_real_workspace(ran: tuple[Path, subprocess.CompletedProcess
         (("doctor",), "packages"),
         (("models", "list"), "models"),
         (("gc", "--dry-run"), "removed"),
+        (("deliver",), "delivered"),
+        (("reader-study", "--n", 8), "page"),
+        (("compare", "mini-001", f"{UNTOUCHED}/evaluations/mini-001"), "comparable"),
         (("augment", "-n", 8, "--keep-all"), "images_per_class"),
         (("train-gan", "--budget", "0.2kimg", *NARROW), "monitor"),
         (("evaluate", "--seeds", 2, "--steps", 2, "--ratio", 0.5, "--bootstrap", 100), "verdict"),
