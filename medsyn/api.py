@@ -79,7 +79,11 @@ def ingest(
 
 @_with_options("train-gan")
 def train_gan(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> TrainResult:
-    """Train a class-conditional generator on the newest dataset; options as in `medsyn.config.TrainOptions`."""
+    """Train a class-conditional generator on the newest dataset; options as in `medsyn.config.TrainOptions`.
+
+    Returns:
+        The generator's folder as ``path``, its figures on tune as ``monitor``, and what went wrong as ``health``.
+    """
     made: TrainResult = _run("train-gan", options, workspace, progress)
     return made
 
@@ -88,14 +92,22 @@ def train_gan(*, workspace: str | Path | None = None, progress: Progress = SILEN
 def augment(
     n: int = 1000, *, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any
 ) -> AugmentResult:
-    """Generate ``n`` labelled synthetic images; options as in `medsyn.config.AugmentOptions`."""
+    """Generate ``n`` labelled synthetic images; options as in `medsyn.config.AugmentOptions`.
+
+    Returns:
+        The set's folder as ``path``, images a class, and what the selection left out.
+    """
     made: AugmentResult = _run("augment", {"n": n, **options}, workspace, progress)
     return made
 
 
 @_with_options("evaluate")
 def evaluate(*, workspace: str | Path | None = None, progress: Progress = SILENT, **options: Any) -> EvaluateResult:
-    """Judge the newest synthetic set; options as in `medsyn.config.EvaluateOptions`."""
+    """Judge the newest synthetic set; options as in `medsyn.config.EvaluateOptions`.
+
+    Returns:
+        All numbers as ``report``, the verdict first, and the page to read as ``html``.
+    """
     made: EvaluateResult = _run("evaluate", options, workspace, progress)
     return made
 
@@ -195,6 +207,9 @@ def send(
         workspace: As for `ingest`.
         progress: Listener.
 
+    Returns:
+        How many instances the server has now, and how many of them this call has sent.
+
     Raises:
         MedsynError: With what is wrong, where, and how to mend it.
     """
@@ -208,8 +223,11 @@ def status(workspace: str | Path | None = None, *, check: bool = False, progress
 
     Args:
         workspace: As for `ingest`.
-        check: Compare the SHA-256 of every file that has one, too.
+        check: Compare SHA-256s, too: of images of datasets, weights of generators, all files of synthetic sets.
         progress: Listener.
+
+    Returns:
+        Trees of results, and what is unfinished; ``all()`` goes through every result.
 
     Raises:
         MissingError: There is no such folder.
@@ -275,6 +293,9 @@ def collect_garbage(*names: str, dry_run: bool = False, workspace: str | Path | 
         names: Complete results, as ``synthetic/xray-003``.
         dry_run: Only tell.
         workspace: As for `ingest`.
+
+    Returns:
+        What went, or would go, and the bytes that are free by it.
 
     Raises:
         MedsynError: No such result, or one that may be in use.

@@ -319,6 +319,8 @@ class Look(_Table):
 
 
 class Report(_Table):
+    """All numbers of an evaluation, as report.json has them."""
+
     verdict: Verdict
     compared: list[Setting]
     arms: list[Arm]

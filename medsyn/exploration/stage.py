@@ -29,10 +29,16 @@ WALKS = 4
 
 @dataclass(frozen=True)
 class ExploreResult:
-    """The pictures that `run` made."""
+    """The pictures that `run` made.
 
-    generator: str  # name of the checkpoint folder
-    path: Path  # folder of the pictures
+    Attributes:
+        generator: Name of the checkpoint folder.
+        path: Folder of the pictures.
+        files: The pictures, PNG and GIF.
+    """
+
+    generator: str
+    path: Path
     files: list[Path]
 
 

@@ -30,22 +30,39 @@ from medsyn.workspace import DATASET, GENERATOR, Workspace, atomic_file
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training left."""
+    """What a training left.
 
-    path: Path  # the checkpoint folder
+    Attributes:
+        path: The checkpoint folder.
+        name: Its name.
+        modality: Preset name.
+        kimg: Thousands of images shown.
+        closed_form: Whether what needs no training is kept: a mixture of Gaussians.
+        seconds: Wall clock, earlier parts of a resumed training included.
+        monitor: KID, coverage, ... of the kept snapshot on tune; empty where tune is too small.
+        health: What went wrong and was answered; empty is well.
+        grid: PNG, one class a row.
+        card: ``card.md``, for people.
+        registered: URI in MLflow's model registry, or None.
+        mlflow_run: Run id, None without tracking.
+        resumed: Whether it went on with an earlier one.
+        caveats: What whoever uses the generator must know.
+    """
+
+    path: Path
     name: str
     modality: str
-    kimg: float  # thousands of images shown
-    closed_form: bool  # whether what needs no training is kept: a mixture of Gaussians
-    seconds: float  # wall clock, earlier parts of a resumed training included
-    monitor: dict[str, float]  # KID, coverage, ... of the kept snapshot on tune; empty where tune is too small
-    health: list[str]  # what went wrong and was answered; empty is well
-    grid: Path  # PNG, one class a row
-    card: Path  # card.md
-    registered: str | None  # URI in MLflow's model registry
+    kimg: float
+    closed_form: bool
+    seconds: float
+    monitor: dict[str, float]
+    health: list[str]
+    grid: Path
+    card: Path
+    registered: str | None
     mlflow_run: str | None
     resumed: bool
-    caveats: list[str] = field(default_factory=list)  # what whoever uses the generator must know
+    caveats: list[str] = field(default_factory=list)
 
 
 def run(options: TrainOptions, workspace: Workspace, progress: Progress = SILENT) -> TrainResult:

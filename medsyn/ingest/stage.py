@@ -44,6 +44,10 @@ class IngestResult:
 
     Attributes:
         path: Its folder.
+        name: The folder's name.
+        modality: Preset name.
+        images: How many.
+        subjects: Whom they show.
         images_per_class: class -> split -> images; empty where nothing is labelled.
         outcomes: Ledger outcome -> rows; adds up to all rows of the ledger.
         files: Inputs, the members of archives among them.

@@ -18,7 +18,12 @@ FOLDER = "comparisons"
 
 @dataclass(frozen=True)
 class CompareResult:
-    """What `run` found; ``html`` is None where no page was asked for."""
+    """What `run` found.
+
+    Attributes:
+        found: The facts.
+        html: The page, or None where none was asked for.
+    """
 
     found: SideBySide
     html: Path | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 from browser import Tab
 from commands import environment
 
+import medsyn
 from docs.pages import PAGES, ROOT
+from medsyn import api
 
 pytestmark = pytest.mark.system
 GENERATED = ("index", "changelog", "contributing", "reference/commands", "reference/options")
@@ -40,7 +43,10 @@ def test_commands_and_names_of_python_are_found_by_the_search(site: Path):
     titles = {re.sub(r"<.*?>", "", entry["title"]) for entry in index["docs"]}
     assert {"medsyn train-gan", "medsyn verify"} <= titles
     text = (site / "reference" / "python.html").read_text(encoding="utf-8")
-    for name in ("train_gan", "SyntheticStream", "load_synthetic", "MedsynError"):
+    functions = [f for name, f in vars(api).items() if name in medsyn.__all__ and inspect.isfunction(f)]
+    returned = {inspect.signature(function).return_annotation for function in functions}
+    assert len(returned) > 10
+    for name in ("SyntheticStream", "load_synthetic", "MedsynError", *(f.__name__ for f in functions), *returned):
         assert f'id="medsyn.{name}"' in text or re.search(rf'id="medsyn[\w.]*\.{name}"', text), name
 
 
