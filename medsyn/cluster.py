@@ -302,7 +302,7 @@ def _client(address: str) -> Client:
         from distributed import Client
     except ImportError:
         raise EnvironmentFault(
-            "dask is not installed", where="--cluster", mend="Install it with 'pip install medsyn[cluster]'."
+            "dask is not installed", where="--cluster", mend="Install it with: pip install 'distributed>=2025.1'."
         ) from None
     try:
         with warnings.catch_warnings():
