@@ -49,7 +49,7 @@ Learnt from {learnt}, compared with {mix} (seed {seed}); {entry["budget"]} a tra
 
 ![Generated scans, one class a row](figures/{entry["figure"]})
 
-Scans: {entry["credit"]}; real ones are not ours to show, the script puts them beside these.
+Scans: {entry["credit"]}; no real scan is kept in this repository: the script puts them beside these.
 
 {table(entry)}
 {_health(entry)}

@@ -28,7 +28,7 @@ app.add_typer(models, name="models", rich_help_panel=PANEL)
 @app.command(epilog="Example: [bold]medsyn status[/]", rich_help_panel=PANEL)
 def status(
     check: Annotated[
-        bool, typer.Option("--check", help="Compare every digest, too: takes as long as reading the files.")
+        bool, typer.Option("--check", help="Compare digests, too: takes as long as reading the files.")
     ] = False,
     workspace: WorkspaceOption = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with the files of a result: at a glance, by presence and length; thoroughly, by every digest."""
+"""What is wrong with the files of a result: at a glance, by presence and length; thoroughly, by digests."""
 
 from __future__ import annotations
 
