@@ -78,7 +78,7 @@ def real_sets(found: dict[str, Any]) -> str:
         text += f"""
 ### {name}
 
-**{one["verdict"]["decision"]}.** {one["verdict"]["sentence"]}
+**{one["verdict"]["decision"]}.** {one["verdict"]["sentence"]}{note(one)}
 
 {checks} {filtered}
 
@@ -210,7 +210,7 @@ All arms are opened on test here; those not chosen on val are exploration. {foun
         text += f"""
 ### {name}
 
-{one["compared"][0]["description"]} {one["settings"]["seeds"]} repeats of {one["settings"]["steps"]} steps; {one["seconds"] // 60} min.
+{one["compared"][0]["description"]} {one["settings"]["seeds"]} repeats of {one["settings"]["steps"]} steps; {one["seconds"] // 60} min.{note(one)}
 
 **{one["verdict"]["decision"]}.** {one["verdict"]["sentence"]} {worth} {one["copying"]}
 
@@ -219,6 +219,11 @@ All arms are opened on test here; those not chosen on val are exploration. {foun
 {arms}
 """
     return text
+
+
+def note(one: dict[str, Any]) -> str:
+    """What was written into a result by hand; a new measurement is without it."""
+    return f" {one['note']}" if "note" in one else ""
 
 
 def within(e: dict[str, float] | None) -> str:
