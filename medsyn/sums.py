@@ -21,6 +21,15 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def noted(folder: Path, names: Iterable[str]) -> list[dict[str, str]]:
+    """Files of a folder with their digests, as a main file notes them.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    return [{"file": name, "sha256": sha256(folder / name)} for name in names]
+
+
 def sums_line(name: str, digest: str) -> bytes:
     """One file, as `sha256sum` writes it."""
     return f"{digest}  {name}\n".encode()

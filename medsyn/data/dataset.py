@@ -115,16 +115,19 @@ class Dataset:
         table = self.table[self.table["split"].isin(splits or self.visible)]
         if labelled:
             table = table[table["label"].notna()]
-        return table.index.to_numpy(np.int64)
+        numbers: np.ndarray = table.index.to_numpy(np.int64)
+        return numbers
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
         """Class indices of labelled images, int64 ``[n]``."""
         place = {name: i for i, name in enumerate(self.classes)}
-        return self.table.loc[rows, "label"].map(place).to_numpy(np.int64)
+        labels: np.ndarray = self.table.loc[rows, "label"].map(place).to_numpy(np.int64)
+        return labels
 
     def subjects(self, rows: np.ndarray) -> np.ndarray:
         """Split units (subjects, widened by shared images) of images, str ``[n]``."""
-        return self.table.loc[rows, "unit"].to_numpy(str)
+        units: np.ndarray = self.table.loc[rows, "unit"].to_numpy(str)
+        return units
 
     def stored(self, rows: np.ndarray) -> np.ndarray:
         """Stored pixels, ``[n, C, H, W]`` in the dataset's dtype."""
@@ -168,12 +171,12 @@ class Dataset:
         return display(self.stored(rows), slope, intercept, low, high, inverted)
 
     def verify(self) -> None:
-        """Check the digest of every shard.
+        """Check the digest of every shard and, where dataset.json notes theirs, of every table.
 
         Raises:
-            DataError: A shard is not what was committed.
+            DataError: A file is not what was committed.
         """
-        for shard in [*self.meta["shards"], *(self.meta.get("masks") or ())]:
-            file = self.path / shard["file"]
-            if not file.is_file() or sha256(file) != shard["sha256"]:
+        for noted in (part for name in ("shards", "masks", "tables") for part in self.meta.get(name) or ()):
+            file = self.path / noted["file"]
+            if not file.is_file() or sha256(file) != noted["sha256"]:
                 raise DataError("is damaged or missing", where=file, mend="Ingest the scans again.")

@@ -14,7 +14,8 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from medsyn.data.dataset import Dataset
-from medsyn.data.schema import CLASS_TASK, INDEX, SPLIT_TABLE, SPLITS, TARGETS
+from medsyn.data.schema import CLASS_TASK, SPLIT_TABLE, SPLITS, TABLES
+from medsyn.sums import noted
 from medsyn.workspace import DATASET, Workspace
 
 
@@ -48,14 +49,14 @@ def resplit(dataset: Dataset, split_of: Mapping[int, str], workspace: Workspace,
         for shard in dataset.meta["shards"]:
             _link(dataset.path / shard["file"], build.path / shard["file"])
         kept = pa.array(rows, pa.int64())
-        for table, schema in (("index", INDEX), ("targets", TARGETS), ("splits", SPLIT_TABLE)):
-            found = pq.read_table(dataset.path / f"{table}.parquet", schema=schema)
+        for table, schema in TABLES.items():
+            found = pq.read_table(dataset.path / table, schema=schema)
             found = found.filter(pa.compute.is_in(found["image"], kept))
-            if table == "splits":
+            if schema is SPLIT_TABLE:
                 new = pa.array([split_of[i] for i in found["image"].to_pylist()], pa.string())
                 found = found.set_column(SPLIT_TABLE.get_field_index("split"), SPLIT_TABLE.field("split"), new)
-            pq.write_table(found, build.path / f"{table}.parquet")
-        return build.commit(_describe(dataset, chosen, name))
+            pq.write_table(found, build.path / table)
+        return build.commit(_describe(dataset, chosen, name) | {"tables": noted(build.path, TABLES)})
 
 
 def _link(source: Path, target: Path) -> None:

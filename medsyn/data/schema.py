@@ -75,6 +75,8 @@ SPLIT_TABLE = pa.schema(
     ]
 )
 
+TABLES = {"index.parquet": INDEX, "targets.parquet": TARGETS, "splits.parquet": SPLIT_TABLE}
+"""The tables that a dataset is read by; dataset.json notes the SHA-256 of each as ``tables``."""
 
 STAGED = pa.schema(
     [

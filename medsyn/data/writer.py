@@ -27,12 +27,14 @@ from medsyn.data.schema import (
     SPLIT_TABLE,
     SPLITS,
     STAGED,
+    TABLES,
     TARGETS,
     ImageRecord,
     Split,
 )
 from medsyn.data.settling import Dropped, Images, Settled
 from medsyn.data.thumbnail import SIDE, thumbnails_of_stored
+from medsyn.sums import noted
 
 SHARD_BYTES = 64 * 2**20
 BATCH = 4096
@@ -187,7 +189,7 @@ class DatasetWriter:
         )
         digest = self._write_tables(images, settled, shards)
         meta = self._describe(staged, images, settled, shards, classes, [*(caveats or ()), *alike.caveats], digest)
-        meta["masks"] = masks
+        meta |= {"masks": masks, "tables": noted(self.folder, TABLES)}
         staged.close()
         for path in self._staging.values():
             path.unlink()

@@ -40,8 +40,8 @@ def thoroughly(results: list[Read], progress: Progress = SILENT) -> None:
 def _digests(result: Read) -> Iterator[tuple[Path, str]]:
     path = result.item.path
     if result.kind is DATASET:
-        for shard in [*(result.get("shards") or ()), *(result.get("masks") or ())]:
-            yield path / shard["file"], shard["sha256"]
+        for noted in (part for name in ("shards", "masks", "tables") for part in result.get(name) or ()):
+            yield path / noted["file"], noted["sha256"]
     elif result.kind is GENERATOR and result.get("digest"):
         yield path / "generator.safetensors", str(result.get("digest"))
     elif result.kind is SYNTHETIC and (path / SUMS).is_file():

@@ -67,5 +67,10 @@ def read_images(file: Path, n: int) -> np.ndarray:
         raise _wrong(file, f"cannot be read ({type(error).__name__})") from None
 
 
+def image(file: Path, row: int) -> str:
+    """One image of an images.npz, for a message."""
+    return f"{file}, image {row}"
+
+
 def _wrong(file: Path, what: str) -> DataError:
     return DataError(what, where=file, mend="Generate the set again.")

@@ -19,7 +19,7 @@ from medsyn.errors import DataError, UsageError
 from medsyn.synthetic import arrays
 from medsyn.synthetic.item import item
 from medsyn.synthetic.manifest import SINGLE, read_manifest
-from medsyn.synthetic.reading import inside, read_image
+from medsyn.synthetic.reading import check, inside, read_image
 from medsyn.synthetic.set import SyntheticSet
 from medsyn.workspace import SYNTHETIC, Workspace, disk_errors
 
@@ -80,7 +80,7 @@ class SyntheticImages(Dataset[dict[str, Any]]):
         self.classes: list[str] = list(opened.card.get("classes", []))
         table = _accepted(opened.path / "manifest.parquet")
         self.labels = _places(table["label"], self.classes, opened.path / "manifest.parquet")
-        self._index = table["index"].to_numpy()
+        self._index, self._digests = table["index"].to_numpy(), table["pixel_digest"]
         self._files = {name: table[name] for name in SINGLE if len(table) and not table[name].null_count}
         self._unpacked: np.ndarray | None = None
         if not self._files:
@@ -94,13 +94,13 @@ class SyntheticImages(Dataset[dict[str, Any]]):
 
         Raises:
             IndexError: There are fewer.
-            DataError: Its file is missing or damaged.
+            DataError: Its file is missing or damaged, or holds other pixels than the manifest says.
         """
         label = int(self.labels[place])
         return item(self._pixels(place), label, self.classes[label], int(self._index[place]))
 
     def as_dicts(self, fmt: str | None = None) -> list[dict[str, Any]]:
-        """Files and labels, for ``monai.data.Dataset(dicts, LoadImaged("image"))``.
+        """Files and labels, for ``monai.data.Dataset(dicts, LoadImaged("image"))``, which compares no digest.
 
         A file holds whole numbers, 0 to 255 or 65,535, and MONAI's readers give its axes as ``[W, H]``,
         those of a NIfTI file as ``[W, H, 1]``.
@@ -139,11 +139,14 @@ class SyntheticImages(Dataset[dict[str, Any]]):
         ]
 
     def _pixels(self, place: int) -> np.ndarray:
+        digest = self._digests[place].as_py()
         if self._files:
-            return read_image(inside(self.path, next(iter(self._files.values()))[place].as_py()))
+            file = inside(self.path, next(iter(self._files.values()))[place].as_py())
+            return check(read_image(file), digest, file)
         assert self._unpacked is not None
         pixels = np.asarray(self._unpacked[place])
-        return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        pixels = pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        return check(pixels, digest, arrays.image(self.path / arrays.NAME, place))
 
     def _unpack(self) -> None:
         """Map the pixels of images.npz, which is compressed as a whole."""
@@ -174,7 +177,9 @@ class SyntheticImages(Dataset[dict[str, Any]]):
 
 
 def _accepted(file: Path) -> pa.Table:
-    table = read_manifest(file, ["index", "label", "row", *SINGLE, "accepted"], [("accepted", "==", True)])
+    table = read_manifest(
+        file, ["index", "label", "row", *SINGLE, "accepted", "pixel_digest"], [("accepted", "==", True)]
+    )
     return table.sort_by("row").combine_chunks()
 
 

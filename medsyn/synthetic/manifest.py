@@ -62,6 +62,7 @@ def read_manifest(file: Path, columns: Sequence[str] = MANIFEST.names, filters: 
             if name not in schema.names or schema.field(name).type != MANIFEST.field(name).type:
                 raise DataError(f"has no column '{name}' of type {MANIFEST.field(name).type}", where=file, mend=mend)
         table = pq.read_table(file, columns=list(columns), filters=filters)
+        table.validate(full=True)  # text that is no text
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({type(error).__name__})", where=file, mend=mend) from None
     for name in columns:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medsyn.data.digest import digest as digest_of
 from medsyn.errors import DataError
 
 
@@ -36,6 +37,29 @@ def read_image(path: str | Path) -> np.ndarray:
     if pixels.dtype not in (np.uint8, np.uint16):
         raise DataError(f"holds {pixels.dtype} pixels, not whole numbers of 8 or 16 bits", where=path)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def check(pixels: np.ndarray, digest: str, where: object) -> np.ndarray:
+    """An image of a set, compared with its manifest.
+
+    Args:
+        pixels: ``[C, H, W]`` as stored.
+        digest: The manifest's ``pixel_digest``; ``""`` where it tells none.
+        where: The image, for the message.
+
+    Returns:
+        The same pixels.
+
+    Raises:
+        DataError: Other pixels than the manifest says.
+    """
+    if digest and digest_of(pixels) != digest:
+        raise DataError(
+            "does not hold the pixels that its manifest says",
+            where=where,
+            mend="Generate the set again; 'medsyn verify' tells what else was changed.",
+        )
+    return pixels
 
 
 def inside(folder: Path, name: str) -> Path:

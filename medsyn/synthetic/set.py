@@ -13,7 +13,7 @@ from medsyn.errors import DataError
 from medsyn.images import from_pixels
 from medsyn.synthetic import arrays
 from medsyn.synthetic.manifest import SCHEMA_VERSION, SINGLE, read_manifest
-from medsyn.synthetic.reading import inside, read_image
+from medsyn.synthetic.reading import check, inside, read_image
 from medsyn.workspace import SYNTHETIC, read_json
 
 
@@ -67,18 +67,24 @@ class SyntheticSet:
     def images(self) -> np.ndarray:
         """Accepted images in order of the manifest, float32 ``[n, C, H, W]`` in [0, 1], from whichever format there is.
 
+        Each is compared with its ``pixel_digest`` in the manifest, where that is told.
+
         Raises:
-            DataError: A file is missing or damaged.
+            DataError: A file is missing or damaged, or holds other pixels than the manifest says.
         """
         manifest, packed = self.manifest(), self.path / arrays.NAME
+        digests = manifest["pixel_digest"]
         if packed.is_file():
             pixels = arrays.read_images(packed, len(manifest))
             pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+            for row, (image, digest) in enumerate(zip(pixels, digests, strict=True)):
+                check(image, digest, arrays.image(packed, row))
         else:
             fmt = next((f for f in SINGLE if manifest[f].notna().all()), None)
             if fmt is None:
                 raise DataError("is missing from its set", where=packed, mend="Generate it again.")
-            read = [read_image(inside(self.path, name)) for name in manifest[fmt]]
+            files = [inside(self.path, name) for name in manifest[fmt]]
+            read = [check(read_image(file), digest, file) for file, digest in zip(files, digests, strict=True)]
             if len({pixels.shape for pixels in read}) > 1:
                 raise DataError("holds images of several shapes", where=self.path, mend="Generate the set again.")
             pixels = np.stack(read) if read else np.zeros((0, *self.card["image_shape"]), np.uint8)

@@ -8,6 +8,7 @@ from helpers import blobs, make_dataset
 
 from medsyn.data import Dataset
 from medsyn.data.resplit import resplit
+from medsyn.errors import DataError
 
 
 @pytest.fixture
@@ -26,6 +27,9 @@ def test_named_images_get_their_split_and_keep_their_pixels(workspace, dataset):
     counts = part.meta["fingerprint"]["images_per_class"]
     assert sum(n for c in counts.values() for n in c.values()) == len(rows)
     part.verify()
+    (part.path / "splits.parquet").write_bytes((dataset.path / "splits.parquet").read_bytes())
+    with pytest.raises(DataError, match=r"splits\.parquet: is damaged or missing"):
+        part.verify()
 
 
 def test_another_split_is_another_content(workspace, dataset):

@@ -237,6 +237,23 @@ def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
         Dataset.open(tmp_path).verify()
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "value"), [("targets", "value", "b"), ("splits", "split", "test"), ("index", "sex", "F")]
+)
+def test_a_table_that_was_changed_is_found(tmp_path: Path, table: str, column: str, value: str) -> None:
+    meta = commit(tmp_path, [Image(f"s{i}", i * 3000, "ab"[i % 2]) for i in range(20)]).meta
+    file = tmp_path / f"{table}.parquet"
+    rows = pd.read_parquet(file)
+    rows.loc[0, column] = value
+    rows.to_parquet(file, index=False)
+    assert Dataset.open(tmp_path).table["split"].notna().all()  # sound, but for its digest
+    with pytest.raises(DataError, match=rf"{table}\.parquet: is damaged or missing"):
+        Dataset.open(tmp_path).verify()
+    # A dataset from before tables had digests.
+    write_json(tmp_path / "dataset.json", {name: value for name, value in meta.items() if name != "tables"})
+    Dataset.open(tmp_path).verify()
+
+
 def test_a_restricted_dataset_cannot_reach_other_splits(tmp_path: Path) -> None:
     commit(tmp_path, [Image(f"s{i}", i * 100, "ab"[i % 2]) for i in range(40)])
     everything = Dataset.open(tmp_path)

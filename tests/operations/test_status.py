@@ -169,16 +169,20 @@ def test_what_is_damaged_is_named(
 
 def test_other_bytes_of_the_same_length_need_all_digests(workspace: Workspace) -> None:
     shelves.chain(workspace)
-    for place in ("datasets/xray-001/images-00000.npy", "generators/xray-001/generator.safetensors"):
+    for place, at in (
+        ("datasets/xray-001/images-00000.npy", -1),
+        ("datasets/xray-001/splits.parquet", 4),
+        ("generators/xray-001/generator.safetensors", -1),
+    ):
         file = workspace.path / place
         data = bytearray(file.read_bytes())
-        data[-1] ^= 1
+        data[at] ^= 1
         file.write_bytes(data)
     assert status(workspace).error() is None
     damaged = [item.damaged for item in status(workspace, check=True).all() if item.damaged]
     assert sorted(damaged) == [
         ["generator.safetensors is not the file that was committed"],
-        ["images-00000.npy is not the file that was committed"],
+        ["images-00000.npy is not the file that was committed", "splits.parquet is not the file that was committed"],
     ]
 
 

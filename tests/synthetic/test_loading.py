@@ -21,8 +21,11 @@ import medsyn
 from medsyn.augment.stage import run
 from medsyn.augment.writers import ENCODERS
 from medsyn.config import AugmentOptions
+from medsyn.data.digest import digest
 from medsyn.errors import DataError, MissingError, UsageError
+from medsyn.images import save_png
 from medsyn.synthetic import SyntheticSet
+from medsyn.synthetic.reading import read_image
 from medsyn.workspace import Workspace
 
 SIDE = 16
@@ -55,6 +58,14 @@ def alone(place: Workspace, tmp_path: Path):
         return folder
 
     return copied
+
+
+def told(folder: Path, digests: list[str]) -> None:
+    """Write other digests of the pixels into a set's manifest."""
+    table = pq.read_table(folder / "manifest.parquet")
+    place_of = table.schema.get_field_index("pixel_digest")
+    changed = table.set_column(place_of, table.schema.field("pixel_digest"), pa.array(digests))
+    pq.write_table(changed, folder / "manifest.parquet")
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -98,6 +109,7 @@ def test_colour_and_sixteen_bits(workspace):
     np.testing.assert_allclose(torch.stack([made["image"] for made in found]).numpy(), images, atol=1e-6)
     deep = np.random.default_rng(0).integers(0, 65536, (6, SIDE, SIDE)).astype(np.uint16)
     np.savez_compressed(path / "images.npz", train_images=deep, train_labels=np.zeros((6, 1), np.uint8))
+    told(path, [digest(image) for image in deep])
     found = medsyn.load_synthetic(path)
     np.testing.assert_allclose(torch.stack([made["image"] for made in found])[:, 0].numpy(), deep / 65535, atol=1e-6)
 
@@ -165,6 +177,39 @@ def test_files_that_are_not_there(alone):
         medsyn.load_synthetic(packed)
 
 
+def test_a_pixel_that_was_changed_is_found_by_whoever_reads_it(alone):
+    folder = alone("png")
+    found = medsyn.load_synthetic(folder)
+    file = Path(found.as_dicts()[3]["image"])
+    pixels = read_image(file)[0].copy()
+    pixels[5, 7] ^= 1
+    save_png(pixels, file)
+    told_of_it = rf"{file.name}: does not hold the pixels that its manifest says. Generate the set again"
+    assert found[2]["image"].shape == (1, SIDE, SIDE)
+    with pytest.raises(DataError, match=told_of_it):
+        found[3]
+    with pytest.raises(DataError, match=told_of_it):
+        SyntheticSet.open(folder).images()
+    told(folder, [""] * 24)  # a manifest that tells no digests
+    np.testing.assert_array_equal(SyntheticSet.open(folder).images()[3], medsyn.load_synthetic(folder)[3]["image"])
+
+
+def test_two_rows_that_were_swapped_are_found_by_whoever_reads_them(alone):
+    folder = alone("npz")
+    with np.load(folder / "images.npz") as packed:
+        arrays = dict(packed)
+    order = np.arange(24)
+    order[[4, 9]] = 9, 4
+    np.savez_compressed(folder / "images.npz", **arrays | {"train_images": arrays["train_images"][order]})
+    found = medsyn.load_synthetic(folder)
+    assert found[3]["image"].shape == (1, SIDE, SIDE)
+    for row in (4, 9):
+        with pytest.raises(DataError, match=rf"images\.npz, image {row}: does not hold the pixels"):
+            found[row]
+    with pytest.raises(DataError, match=r"images\.npz, image 4: does not hold the pixels"):
+        SyntheticSet.open(folder).images()
+
+
 def test_an_error_in_a_worker_still_says_what_is_wrong(alone):
     found = medsyn.load_synthetic(alone("png"))
     Path(found.as_dicts()[0]["image"]).unlink()
@@ -181,6 +226,13 @@ def test_a_manifest_that_does_not_fit(alone):
     other = pa.array(["cat"] * len(table))
     pq.write_table(table.set_column(1, table.schema.field("label"), other), folder / "manifest.parquet")
     with pytest.raises(DataError, match=r"label 'cat', which card\.json does not know"):
+        medsyn.load_synthetic(folder)
+    broken = pa.array([b"\x80" * 64] * len(table), pa.binary()).view(pa.string())
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("pixel_digest"), "pixel_digest", broken),
+        folder / "manifest.parquet",
+    )
+    with pytest.raises(DataError, match=r"manifest.parquet: cannot be read"):
         medsyn.load_synthetic(folder)
     (folder / "manifest.parquet").write_bytes(b"nonsense")
     with pytest.raises(DataError, match=r"manifest.parquet: cannot be read"):
