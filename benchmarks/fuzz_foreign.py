@@ -1,13 +1,15 @@
-"""Does any spoilt file of options, synthetic set or checkpoint end in more than one line?
+"""Does any spoilt file of options, synthetic set, checkpoint, split or answers end in more than one line?
 
     python benchmarks/fuzz_foreign.py --cases 20000 --seed 0
     python benchmarks/fuzz_foreign.py --only weights --cases 5000
+    python benchmarks/fuzz_foreign.py --only split --cases 5000
 
 Case k of a seed is always the same file: a sound one, made on the fly, spoilt in one to three ways (`fuzzing`), beside
 files that fit it. Pipelines and presets are loaded; of a synthetic set, card, manifest and images are read as
 `evaluate`, `load_synthetic` and `verify` read them; a checkpoint is loaded and makes two images, and where its weights
-are spoilt, config.json has their new digest. What is wrong must end in one line for the user. Anything else counts as
-a crash, and nothing within 10 s as a hang.
+are spoilt, config.json has their new digest. A split is read against a dataset as by `evaluate --split`, a table of
+another tool's images as by `--synthetic-labels`, participants.tsv as by `ingest`, and answers of a reader are scored.
+What is wrong must end in one line for the user. Anything else counts as a crash, and nothing within 10 s as a hang.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ from fuzzing.mutations import mutate
 from medsyn.compute import numpy_rng
 from medsyn.errors import MedsynError
 
-TARGETS = ("pipeline", "preset", "card", "manifest", "images", "config", "weights")
+TARGETS = (
+    *("pipeline", "preset", "card", "manifest", "images", "config", "weights"),
+    *("split", "synthetic-labels", "participants", "answers"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ def spoilt(job: Job, number: int) -> bytes:
 
 def try_cases(cases: list[Case], job: Job) -> list[Outcome]:
     """Run some cases in this process."""
+    _corpus()  # which takes longer than a case may
     return harness.try_cases(cases, partial(target_of, job), partial(_try, job=job))
 
 

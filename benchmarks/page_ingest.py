@@ -141,7 +141,7 @@ def fuzz_labels(found: dict[str, Any]) -> str:
 
 
 def fuzz_foreign(found: dict[str, Any]) -> str:
-    return f"""### Options, synthetic sets and checkpoints
+    return f"""### Options, synthetic sets, checkpoints, and what else users hand over
 
 Spoilt beside files that fit them, and read as the commands read them; a crash is whatever does not end in one line.
 

@@ -11,6 +11,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import fuzz_foreign
+from fuzzing import harness
 
 from medsyn.ingest import isolation
 
@@ -18,14 +19,13 @@ CASES = 100 * len(fuzz_foreign.TARGETS)
 
 
 def test_no_spoilt_file_of_another_ends_in_more_than_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "SILENCE", 60.0)  # of a loaded machine
+    for module, name in ((isolation, "SILENCE"), (harness, "SLOW")):
+        monkeypatch.setattr(module, name, 60.0)  # of a loaded machine
     *_, found = fuzz_foreign.fuzz(CASES, seed=1)
     assert found["cases"] == CASES
-    assert {name: row["crashes"] + row["large"] for name, row in found["readers"].items()} == {
-        name: [] for name in fuzz_foreign.TARGETS
-    }
+    wrong = {name: row["crashes"] + row["hangs"] + row["large"] for name, row in found["readers"].items()}
+    assert wrong == {name: [] for name in fuzz_foreign.TARGETS}
     outcomes = {name: row["outcomes"] for name, row in found["readers"].items()}
-    assert all("timed_out" not in ended for ended in outcomes.values())
     # Cases that all fail, or all pass, would try nothing; a config.json must fit the weights' digest.
     assert {name for name, ended in outcomes.items() if not ended["read"]} <= {"config"}
     assert all(len(ended) > 1 for ended in outcomes.values())
@@ -35,6 +35,7 @@ def test_no_spoilt_file_of_another_ends_in_more_than_one_line(monkeypatch: pytes
 
 def test_a_case_is_the_same_file_each_time() -> None:
     job = fuzz_foreign.Job(3, "")
-    first = [fuzz_foreign.spoilt(job, n) for n in range(21)]
-    assert first == [fuzz_foreign.spoilt(job, n) for n in range(21)]
-    assert len(set(first)) > 18
+    numbers = range(3 * len(fuzz_foreign.TARGETS))
+    first = [fuzz_foreign.spoilt(job, n) for n in numbers]
+    assert first == [fuzz_foreign.spoilt(job, n) for n in numbers]
+    assert len(set(first)) > len(numbers) - 3

@@ -1,4 +1,4 @@
-"""What else others send: options, synthetic sets and checkpoints, with their files as they are made."""
+"""What else others send: options, synthetic sets, checkpoints and what a user hands over, with files that fit them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 
 import medsyn
+from fuzzing import handed
 from medsyn import generator
 from medsyn.config import load_pipeline, read_preset
 from medsyn.config.presets import shipped
@@ -31,6 +32,7 @@ FILES = {
     "images": "images.npz",
     "config": "config.json",
     "weights": "generator.safetensors",
+    **handed.FILES,
 }
 """Target -> the file of it that is spoilt."""
 N, SIDE, CLASSES = 12, 16, ["a", "b"]
@@ -49,6 +51,7 @@ def corpus() -> dict[str, list[bytes]]:
         "images": [packed.getvalue()],
         "config": [config for config, _ in checkpoints],
         "weights": [weights for _, weights in checkpoints],
+        **handed.corpus(),
     }
 
 
@@ -109,6 +112,9 @@ def write(target: str, data: bytes, sound: dict[str, list[bytes]], number: int, 
         number: Of the case; which of several sound checkpoints the rest is of.
         folder: Empty.
     """
+    if target in handed.FILES:
+        handed.write(target, data, number, folder)
+        return
     if target in ("card", "manifest", "images"):
         for name, content in _set().items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -144,5 +150,6 @@ READ: dict[str, Callable[[Path], object]] = {
     "preset": lambda folder: read_preset(folder / FILES["preset"]),
     **dict.fromkeys(("card", "manifest", "images"), _set_is_read),
     **dict.fromkeys(("config", "weights"), _generator_is_read),
+    **handed.READ,
 }
 """Target -> what reads it, as a command would."""

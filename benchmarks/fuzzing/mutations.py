@@ -10,8 +10,8 @@ from fuzzing.columns import parquet, safetensors
 from fuzzing.dicom import dicom
 from fuzzing.nifti import nifti
 from fuzzing.pictures import raster
-from fuzzing.tables import table
-from fuzzing.texts import json_text, yaml_text
+from fuzzing.tables import any_table, table
+from fuzzing.texts import answers, json_text, yaml_text
 
 KNOWING: dict[str, Callable[[bytes, Random], bytes]] = {
     "dicom": dicom,
@@ -28,6 +28,10 @@ KNOWING: dict[str, Callable[[bytes, Random], bytes]] = {
     "manifest": parquet,
     "images": npz,
     "weights": safetensors,
+    "split": any_table,
+    "synthetic-labels": any_table,
+    "participants": table,
+    "answers": answers,
 }
 
 

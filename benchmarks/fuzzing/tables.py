@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fuzzing.blindly import Random, blind
+from fuzzing.columns import parquet
 
 _CELLS = (
     *(
@@ -40,6 +41,11 @@ _CELLS = (
     ),
     *("x" * 20_000, "label", "file", "class", "patient_id", "0" * 400, "９", "½"),
 )
+
+
+def any_table(data: bytes, rng: Random) -> bytes:
+    """Text by its cells, Parquet by its columns."""
+    return parquet(data, rng) if data.startswith(b"PAR1") else table(data, rng)
 
 
 def table(data: bytes, rng: Random) -> bytes:

@@ -6,7 +6,7 @@ import copy
 import json
 from typing import Any
 
-from fuzzing.blindly import FLOATS, LARGE, NUMBERS, Random
+from fuzzing.blindly import FLOATS, LARGE, NUMBERS, Random, number_of
 
 VALUES: tuple[Any, ...] = (
     *(None, True, False, "", "x", "../../etc/passwd", "a\x1b[2Jb\n", "<script>alert(1)</script>", "x" * 20_000),
@@ -24,6 +24,27 @@ LINES = (
 
 def json_text(data: bytes, rng: Random) -> bytes:
     return json.dumps(spoilt_tree(json.loads(data), rng)).encode()
+
+
+def answers(data: bytes, rng: Random) -> bytes:
+    """A reader's answers: half of them with other calls, classes, times, cases and ends, as a page might save them."""
+    if rng.random() < 0.5:
+        return json_text(data, rng)
+    content = json.loads(data)
+    given = content["answers"]
+    for _ in range(int(rng.integers(1, 4))):
+        at, kind = int(rng.integers(len(given))), int(rng.integers(6))
+        if kind == 0:
+            given[at]["call"] = str(rng.choice(("real", "synthetic")))
+        elif kind == 1:
+            given[at]["label"] = str(rng.choice(("a", "b", "b", "c")))
+        elif kind <= 3:
+            given[at][str(rng.choice(("call_ms", "label_ms", "undone")))] = number_of(rng, 34)
+        elif kind == 4:
+            del given[at + 1 :]
+        else:
+            given[at], given[-1] = given[-1], given[at]
+    return json.dumps(content).encode()
 
 
 def spoilt_tree(tree: Any, rng: Random) -> Any:

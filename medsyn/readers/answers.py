@@ -20,7 +20,7 @@ LARGEST = 2**22
 KIND = "medsyn reader-study answers"
 _SAVE = "Save the answers again from the reader's browser."
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
-_Milliseconds = Annotated[int, Field(ge=0, le=10**9)]
+_Count = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class _Table(BaseModel):
@@ -33,9 +33,9 @@ class Answer(_Table):
     case: _Text
     call: Truth
     label: str
-    call_ms: _Milliseconds
-    label_ms: _Milliseconds
-    undone: Annotated[int, Field(ge=0)]
+    call_ms: _Count
+    label_ms: _Count
+    undone: _Count
 
 
 class Answers(_Table):

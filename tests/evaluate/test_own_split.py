@@ -150,6 +150,6 @@ def test_no_such_file(dataset: Dataset, tmp_path: Path) -> None:
     for name in ("no.csv", "no.parquet"):
         with pytest.raises(DataError, match="no such file"):
             own_split.read(tmp_path / name, dataset)
-    (tmp_path / "bad.parquet").write_text("split\n")
-    with pytest.raises(DataError, match="cannot be read as Parquet"):
+    (tmp_path / "bad.parquet").write_text("PAR1split\n")
+    with pytest.raises(DataError, match="is not sound Parquet"):
         own_split.read(tmp_path / "bad.parquet", dataset)

@@ -175,7 +175,8 @@ def _by_table(table: Path, folder: Path, classes: Sequence[str], notes: list[str
 
 def _find(name: str, beside: Path, folder: Path, index: dict[str, set[Path]], where: str) -> Path:
     if name:
-        exact = next((place / name for place in (beside, folder) if (place / name).is_file()), None)
+        # os.path's: a name may be too long for any file
+        exact = next((place / name for place in (beside, folder) if os.path.isfile(place / name)), None)
         if exact is not None:
             return exact
     hits = index.get(name, set()) if "/" not in name else set()

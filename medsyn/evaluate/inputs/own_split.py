@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pyarrow.parquet as pq
 
 from medsyn.data import SPLITS, Dataset, tables
@@ -38,7 +37,7 @@ def read(path: str | Path, dataset: Dataset, progress: Progress = SILENT) -> dic
             and what shares images with it) in two splits, or a class that a split lacks.
     """
     path = Path(path)
-    rows, columns = _table(path)
+    rows, columns = tables.read(path, OPTION)
     split_column = tables.find_column(columns, ("split",))
     if split_column is None:
         raise DataError(f"no column 'split'; there are: {', '.join(columns)}", where=path, mend="Add one.")
@@ -72,21 +71,6 @@ def read(path: str | Path, dataset: Dataset, progress: Progress = SILENT) -> dic
     if rest:
         progress.say(f"{rest} of {len(dataset.table)} images are not named in {path.name} and are left out")
     return split_of
-
-
-def _table(path: Path) -> tuple[list[dict[str, str]], list[str]]:
-    if path.suffix.lower() not in (".parquet", ".pq"):
-        return tables.read(path, OPTION)
-    if not path.is_file():
-        raise DataError("no such file", where=path, mend=f"Check {OPTION}.")
-    try:
-        table = pd.read_parquet(path)
-    except Exception as error:  # damaged files may raise anything
-        raise DataError(f"cannot be read as Parquet ({type(error).__name__})", where=path) from None
-    if table.empty:
-        raise DataError("has no row", where=path)
-    text = table.astype(object).where(table.notna(), "").astype(str)
-    return [dict(zip(text.columns, values, strict=True)) for values in text.to_numpy().tolist()], list(text.columns)
 
 
 def _finder(path: Path, rows: list[dict[str, str]], columns: list[str], dataset: Dataset) -> tuple[str, Finder]:
