@@ -152,7 +152,7 @@ def _preflight(options: EvaluateOptions, inputs: Inputs, extract: Extractor) -> 
 def _tested(options: EvaluateOptions, inputs: Inputs) -> list[str]:
     """Keys of the images that this evaluation may be looked up by."""
     table = inputs.table if options.folds else inputs.table[inputs.table["split"] == "test"]
-    keys = table["image_key"].tolist()
+    keys: list[str] = table["image_key"].tolist()
     return keys + (inputs.external.dataset.table["image_key"].tolist() if inputs.external else [])
 
 
