@@ -50,7 +50,7 @@ docs: $(VENV)/installed-dev  ## the documentation as a site, in build/docs; brok
 	@echo open build/docs/index.html
 
 bench: $(VENV)/installed-dev  ## every number that README and docs claim
-	$(BIN)/python benchmarks/again.py
+	$(BIN)/python benchmarks/run_all.py
 
 clean:  ## remove the virtual environment and caches; workspaces stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage .coverage.* htmlcov build dist *.egg-info

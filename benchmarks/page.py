@@ -20,9 +20,15 @@ from train_speed_page import section as train_speed
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "pages" / "benchmarks.md"
 
 
 def main() -> None:
+    PAGE.write_text(text(), encoding="utf-8")
+
+
+def text() -> str:
+    """The page, of all results that there are."""
     parts = [
         "# Benchmarks\n\nWritten by `python benchmarks/page.py` from `benchmarks/results/`; each section names its "
         "command. The machines were shared and slow: read times as an order of magnitude. Nothing here was "
@@ -36,7 +42,7 @@ def main() -> None:
         "## The simulator against real films\n\n![Grey levels and power spectrum](figures/simulator_realism.png)\n\n"
         "`python benchmarks/simulator_realism.py`. No claim rests on the simulated films.\n"
     )
-    (ROOT / "docs" / "pages" / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
+    return "\n".join(parts)
 
 
 def baseline(found: dict[str, Any]) -> str:
