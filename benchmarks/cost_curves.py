@@ -6,10 +6,10 @@
 Tiny images (16 x 16 pixels, a faint disc in one class of two, noise of low frequency), each of a patient of its own. A
 stage is the command that a user types, in a process of its own; a training's budget does not grow with the data, so
 what grows is what it reads, and an evaluation's trainings are kept short for the same reason. Memory is the largest
-resident set of any one of its processes. The model of the extrapolation is a fixed cost and one an image, of the time
-of `augment` and `evaluate` also one for every pair of images (synthetic ones are compared with training images), none
-of them negative, with the least relative errors at the sizes measured; `exponent` tells how a cost grew between the two
-largest of them (1: with their number).
+resident set of any one of its processes. The model of the extrapolation is a fixed cost and one an image, neither
+negative, with the least relative errors at the sizes measured; to the time of `augment` and `evaluate`, which compare
+synthetic images with training images, comes what `copy_search.py` measured for a pair. `exponent` tells how a cost
+grew between the two largest sizes (1: with their number).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from medsyn import compute
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "cost_curves.json"
+SEARCH = ROOT / "benchmarks" / "results" / "copy_search.json"
 SIDE = 16
 FAR = 10**8
 PAIRS = ("augment", "evaluate")
@@ -152,10 +153,10 @@ def extrapolated(rows: list[dict[str, Any]], stage: str) -> dict[str, Any] | Non
     found: dict[str, Any] = {}
     for cost, limit in LIMITS.items():
         n, costs = (np.array([row[key] for row in own], float) for key in ("n", cost))
-        pairs = cost == "seconds" and stage in PAIRS and len(own) > 2
-        powers = np.array([0, 1, 2] if pairs else [0, 1])
-        terms, error = nnls((n[:, None] / n[-1]) ** powers / costs[:, None], np.ones(len(own)))
-        terms = np.pad(terms / n[-1] ** powers.astype(float), (0, 3 - len(powers)))
+        pair = a_pair() if cost == "seconds" and stage in PAIRS else 0.0
+        powers = np.array([0, 1])
+        terms, error = nnls((n[:, None] / n[-1]) ** powers / costs[:, None], 1 - pair * n**2 / costs)
+        terms = np.append(terms / n[-1] ** powers.astype(float), pair)
         found[cost] = {
             "far": float(f"{terms @ [1, FAR, FAR**2]:.3g}"),
             "each": [float(f"{term:.3g}") for term in terms],
@@ -165,6 +166,12 @@ def extrapolated(rows: list[dict[str, Any]], stage: str) -> dict[str, Any] | Non
             "reached_at": reached(terms, limit),
         }
     return found
+
+
+def a_pair() -> float:
+    """Seconds that n synthetic images and the 0.7 n training images of n cost beyond n of each, over n squared."""
+    small, large = json.loads(SEARCH.read_text(encoding="utf-8"))["measured"][-2:]
+    return 0.7e-3 * (large["shortlist_ms"] - small["shortlist_ms"]) / (large["references"] - small["references"])
 
 
 def reached(terms: np.ndarray, limit: float) -> float | None:

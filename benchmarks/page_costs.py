@@ -25,9 +25,9 @@ what they read. Memory is that of the largest process.
 |---|---|---|---|---|---|
 {rows}
 
-Not measured but extrapolated, to {found["far"]["n"]:,} images on this machine: a fixed cost and one an image, of the time of `augment`
-and `evaluate` also one for every pair of images (synthetic ones are compared with training images); none negative, fitted to the
-sizes above with a relative error of {_error(found):.0%} at most. "At" is the number of images where a
+Not measured but extrapolated, to {found["far"]["n"]:,} images on this machine: a fixed cost and one an image, fitted to the sizes
+above with a relative error of {_error(found):.0%} at most; to the time of `augment` and `evaluate` comes that of every pair of a synthetic and
+a training image, from the search for copies above. "At" is the number of images where a
 week, 24 GiB of one process or a terabyte would be reached.
 
 | stage | time | a week at | peak memory | 24 GiB at | disk | 1 TB at |
