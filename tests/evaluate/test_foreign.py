@@ -173,6 +173,7 @@ def copy_name(folder: Path) -> None:
         (replace("a.png,normal", "a.png,norml"), r"row 2: unknown label 'norml' in column 'Label'.*normal, pneumonia"),
         (replace("a.png,normal", "a.png,"), r"row 2: no label in column 'Label'"),
         (replace("a.png", "z.png"), r"row 2, column 'File': no file 'z.png'"),
+        (replace("a.png", "a" * 5000), r"row 2, column 'File': no file 'aaa"),  # longer than any disk takes
         (replace("d.tif", "a.png"), r"row 5, column 'File': 'a.png' is named in row 2 already"),
         (copy_name, r"row 2, column 'File': 'a' fits 2 files"),
         (damage("b.png"), r"b.png: cannot be read as a picture"),

@@ -48,6 +48,7 @@ WRONG: dict[str, tuple[Callable[[dict], Any], type[MedsynError], str]] = {
     "another name": (altered(reader="somebody"), DataError, "was changed since the page saved it"),
     "no call": (first_answer(call="perhaps"), DataError, "answers.0.call"),
     "a time below zero": (first_answer(call_ms=-5), DataError, "answers.0.call_ms"),
+    "a count without end": (first_answer(undone=10**400), DataError, "answers.0.undone"),
     "a time as text": (first_answer(call_ms="5"), DataError, "answers.0.call_ms"),
     "an unknown class": (first_answer(label="flu"), DataError, "names the class 'flu'"),
     "an unknown case": (first_answer(case="0" * 12), DataError, "does not hold the cases of its study"),
