@@ -8,8 +8,7 @@ stage is the command that a user types, in a process of its own; a training's bu
 what grows is what it reads, and an evaluation's trainings are kept short for the same reason. Memory is the largest
 resident set of any one of its processes. The model of the extrapolation is a fixed cost and one an image, neither
 negative, with the least relative errors at the sizes measured; to the time of `augment` and `evaluate`, which compare
-synthetic images with training images, comes what `copy_search.py` measured for a pair. `exponent` tells how a cost
-grew between the two largest sizes (1: with their number).
+synthetic images with training images, comes what `copy_search.py` measured for a pair.
 """
 
 from __future__ import annotations
@@ -154,15 +153,13 @@ def extrapolated(rows: list[dict[str, Any]], stage: str) -> dict[str, Any] | Non
     for cost, limit in LIMITS.items():
         n, costs = (np.array([row[key] for row in own], float) for key in ("n", cost))
         pair = a_pair() if cost == "seconds" and stage in PAIRS else 0.0
-        powers = np.array([0, 1])
-        terms, error = nnls((n[:, None] / n[-1]) ** powers / costs[:, None], 1 - pair * n**2 / costs)
-        terms = np.append(terms / n[-1] ** powers.astype(float), pair)
+        once, each = nnls(np.stack([1 / costs, n / costs], 1), 1 - pair * n**2 / costs)[0]
+        terms = np.array([once, each, pair])
+        errors = (once + each * n + pair * n**2) / costs - 1
         found[cost] = {
             "far": float(f"{terms @ [1, FAR, FAR**2]:.3g}"),
             "each": [float(f"{term:.3g}") for term in terms],
-            "relative_error": round(float(error / np.sqrt(len(own))), 3),
-            "exponent": round(float(np.log(costs[-1] / costs[-2]) / np.log(n[-1] / n[-2])), 2),
-            "limit": limit,
+            "relative_error": round(float(np.sqrt(np.mean(errors**2))), 3),
             "reached_at": reached(terms, limit),
         }
     return found

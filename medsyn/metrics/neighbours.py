@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -131,12 +131,12 @@ class Gallery:
             queries: ``[n, C, H, W]`` in [0, 1].
             own: Subject of each query ``[n]``: references of the same subject are passed over. None: there is none.
         """
-        codes = np.unique(
-            np.concatenate([self.units, own if own is not None else self.units[:0]]), return_inverse=True
-        )[1]
-        codes, own_codes = codes[: len(self.units)], codes[len(self.units) :]
+        codes, own_codes = self._codes, None
+        if own is not None:
+            both = np.unique(np.concatenate([self.units, own]), return_inverse=True)[1]
+            codes, own_codes = both[: len(self.units)], both[len(self.units) :]
         found: list[Nearest] = []
-        for part, chosen in self._candidates(queries, codes, own_codes if own is not None else None):
+        for part, chosen in self._candidates(queries, codes, own_codes):
             for start in range(0, len(chosen), 128):
                 rows = chosen[start : start + 128]
                 first = part.start + start
@@ -166,6 +166,11 @@ class Gallery:
             passed = None if own is None else torch.from_numpy(np.asarray(own[part, None] == codes))
             best, r = spared.best(views, POOL, passed)
             yield part, _candidates(best.numpy(), _distance(r).numpy(), codes)
+
+    @cached_property
+    def _codes(self) -> np.ndarray:
+        """A number for the subject of each reference: names are sorted once, and not for every few queries."""
+        return np.unique(self.units, return_inverse=True)[1]
 
     def _spared(self) -> Shortlist | None:
         """What spares most of the products, where there are enough references for it."""
